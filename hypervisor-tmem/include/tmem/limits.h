@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// Every maximum of the service, and the relations between them. A limit that a guest can reach is answered by a status.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tmem {
+
+// Who there is.
+inline constexpr uint32_t kShardsMax = 32;
+inline constexpr uint32_t kClientsMax = 4096;
+inline constexpr uint32_t kPoolsPerClientMax = 8192;  // pool ids run from 0 to this - 1
+inline constexpr uint32_t kPoolsMax = 65536;          // per shard, all clients together
+inline constexpr uint32_t kSharersMax = 256;          // members of one shared pool
+inline constexpr uint32_t kAuthorisedUuidsMax = 256;  // per client
+inline constexpr uint32_t kNameBytesMax = 63;
+
+// Space. A record is named by 18 bits of segment and 14 bits of slot, an offset inside a segment by 15 bits of 8 bytes.
+inline constexpr size_t kSegmentBytes = size_t{256} << 10;
+inline constexpr uint32_t kSegmentsMax = uint32_t{1} << 18;  // 64 GiB of arena per shard
+inline constexpr uint32_t kSlotsPerSegmentMax = uint32_t{1} << 14;
+inline constexpr size_t kRecordAlignBytes = 8;
+inline constexpr uint32_t kObjectsMax = uint32_t{1} << 26;  // per shard
+
+// Work done in one go.
+inline constexpr uint32_t kDrainRequestsMax = 64;       // requests of one queue before the next queue has its turn
+inline constexpr uint32_t kEvictionsPerPutMax = 32;     // victims looked at for one put
+inline constexpr uint32_t kCompactionsPerPutMax = 2;    // segments compacted for one put
+inline constexpr uint32_t kTeardownPagesPerStep = 256;  // pages of a dead pool or client freed per step
+
+// Credits: space for the worst page, reserved ahead. Bounded so that a hundred clients cost megabytes, not gigabytes.
+inline constexpr uint32_t kCreditsPerQueueMax = 32;
+
+// A page that LZ4 leaves above this is stored raw: three quarters, where decoding costs more than the space is worth.
+inline constexpr size_t kCompressedBytesMax = 3072;
+
+}  // namespace tmem
+
+static_assert(tmem::kSegmentBytes / tmem::kRecordAlignBytes == size_t{1} << 15);
+static_assert(tmem::kSegmentBytes / 24 < tmem::kSlotsPerSegmentMax, "a segment full of the smallest records has slots enough");

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// The arena's bytes: the whole contract between who writes an arena and who reads one (the store, recovery, tmem-inspect).
+// docs/arena-format.md has the prose and a worked example. Everything is trivially copyable, little endian, and addressed by
+// offsets. A change of anything here raises kArenaVersion.
+//
+//   arena    = header area (one segment long, ArenaHeader at its start, then the bitmap of present segments), segments
+//   segment  = SegmentHeader, slot directory growing up, payloads anywhere behind it
+//   record   = one Slot of a directory, and its payload
+//
+// A record is named by (logical segment number, slot number). Compaction copies a segment's live payloads, closed up, into
+// the spare segment, keeping slot numbers, and then lets the copy take over the logical number by one release store; so no
+// reference ever changes, and a crash before that store leaves the original as it was.
+//
+// Seal: payload, key and checksum are written first; then place, by one release store, makes the record live.
+// Death: one release store of place with codec kDead; offset and size stay and describe the hole.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "tmem/limits.h"
+
+namespace tmem {
+
+inline constexpr uint64_t kArenaMagic = 0x31616e6572616d74;    // "tmarena1"
+inline constexpr uint32_t kArenaVersion = 1;
+inline constexpr uint32_t kSegmentMagic = 0x67657374;          // "tseg"
+
+// What a payload is. Zero is dead, so that zeroed memory holds no record. Values reach the arena: never change one.
+enum class Codec : uint8_t {
+  kDead = 0,
+  kRaw = 1,         // page: 4096 bytes as they were
+  kLz4 = 2,         // page: one LZ4 block
+  kSameFilled = 3,  // page: the 8-byte word
+  kReference = 4,   // page: 4 bytes, the number of a content record (dedup)
+  kContent = 5,     // shared content, raw or LZ4 (a leading byte says which); key.object is its number
+  kMeta = 6,        // client, pool, membership or object; key says which (engine/meta_format.h)
+};
+inline constexpr uint8_t kCodecMax = 6;
+
+// offset / 8 : 15 | size : 13 | codec : 4
+using Place = uint32_t;
+constexpr Place make_place(uint32_t offset_bytes, uint32_t size_bytes, Codec codec) {
+  return (offset_bytes / kRecordAlignBytes) << 17 | size_bytes << 4 | static_cast<uint32_t>(codec);
+}
+constexpr uint32_t place_offset(Place p) { return (p >> 17) * static_cast<uint32_t>(kRecordAlignBytes); }
+constexpr uint32_t place_size(Place p) { return (p >> 4) & 0x1fff; }
+constexpr Codec place_codec(Place p) { return static_cast<Codec>(p & 0xf); }
+
+// What the engine files a record under. For pages: the number of the object record, and the page index.
+struct RecordKey {
+  uint32_t object;
+  uint32_t index;
+  friend constexpr bool operator==(RecordKey, RecordKey) = default;
+};
+
+// The directory entry is header, summary and line pointer of a record in one. In a dead slot key links the free list; it is
+// rebuilt at recovery and never trusted.
+struct Slot {
+  Place place;
+  RecordKey key;
+  uint32_t checksum;  // of payload, key, size and codec; see record_checksum()
+};
+static_assert(sizeof(Slot) == 16 && std::is_trivially_copyable_v<Slot>);
+
+struct SegmentHeader {
+  uint32_t magic;
+  uint32_t logical;     // number that references use
+  uint64_t generation;  // of two segments with one logical number the greater is the segment; 0: none (spare)
+  uint32_t slots;       // directory entries in use, dead ones included; grows by release store
+  uint32_t reserved[11];
+};
+static_assert(sizeof(SegmentHeader) == 64 && std::is_trivially_copyable_v<SegmentHeader>);
+
+struct ArenaHeader {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t segment_bytes;
+  uint32_t segments_max;
+  uint32_t shard;         // which shard wrote it
+  uint32_t shards;        // of how many
+  uint32_t reserved0;
+  uint64_t instance;      // random, new whenever an arena is made from nothing
+  uint64_t checksum;      // of the fields above
+  uint64_t reserved[2];
+  // Behind it, at kArenaBitmapOffset: one bit for each segment that is committed.
+};
+static_assert(sizeof(ArenaHeader) == 64 && std::is_trivially_copyable_v<ArenaHeader>);
+inline constexpr size_t kArenaBitmapOffset = 4096;
+static_assert(kArenaBitmapOffset + kSegmentsMax / 8 <= kSegmentBytes);
+
+}  // namespace tmem
