@@ -12,6 +12,9 @@
 #define TMEM_MEMFD_MAGIC 0x666d656d74ull /* "tmemf" */
 #define TMEM_MEMFD_NAME_BYTES 64u
 
+/* Where the service listens unless its configuration says otherwise. */
+#define TMEM_MEMFD_SOCKET "/run/xen-tmem/memfd.sock"
+
 /**
  * struct tmem_memfd_hello - first and only message of the client
  * @magic: TMEM_MEMFD_MAGIC
@@ -21,7 +24,7 @@
  * @flags: zero
  * @uuid: who this is, over restarts
  * @nonce: random, new for each boot of the client; claims the pools that an earlier connection left
- * @epoch: how often this boot has resumed; see "Who may claim old pools"
+ * @epoch: what the last welcome said, to claim the pools of that connection; 0: claims nothing, starts with no pools
  * @name: for people; printable, ends with a zero byte
  */
 struct tmem_memfd_hello {
@@ -55,7 +58,7 @@ enum tmem_memfd_result {
  * @ring_order: given, never more than was asked for
  * @client: id of the client in the service, for people
  * @resumed: 1: the pools of this nonce and epoch are still there; 0: the client starts with none
- * @epoch: to present at the next resume
+ * @epoch: to present at the next resume; never zero
  * @generation: changes whenever the service loses its memory
  *
  * Descriptors in order: the sealed memfd of the region; then for each queue the eventfd that the client writes (requests)
