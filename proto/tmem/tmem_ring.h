@@ -57,12 +57,15 @@ struct tmem_ring_front {
 	uint32_t response_cons;
 };
 
+/* A new ring, before the peer is told of it (or, with a memfd, before the first request): events asked for, no credits. */
 static inline void tmem_ring_front_init(struct tmem_ring_front *f, struct tmem_ring_shared shared)
 {
 	f->shared = shared;
 	f->request_prod = 0;
 	f->request_published = 0;
 	f->response_cons = 0;
+	/* a back that takes up this ring reads its credits in the response before response_prod */
+	shared.responses[shared.entries - 1u].credits_unspent = 0;
 	tmem_store_once(&shared.control->request_event, 1);
 	tmem_store_once(&shared.control->response_event, 1);
 	tmem_store_once(&shared.control->response_prod, 0);
@@ -109,7 +112,7 @@ static inline struct tmemif_response tmem_ring_front_take(struct tmem_ring_front
 	r.id = from->id;
 	r.status = from->status;
 	r.flags = from->flags;
-	r.credits = from->credits;
+	r.credits_unspent = from->credits_unspent;
 	r.value = from->value;
 	f->response_cons++;
 	return r;
@@ -134,16 +137,21 @@ struct tmem_ring_back {
 
 /*
  * Takes up a ring, new or living: responses are in the order of requests and one each, so work goes on at response_prod.
- * A front that lies about it (the word is in its memory) harms its own requests only.
+ * A front that lies about it (the word is in its memory) harms its own requests only. The caller then rings the doorbell
+ * once without being asked: the back before it may have died between publishing and ringing. Returns the credits that the
+ * front was last told of; the caller bounds them and reserves their space before it serves anybody.
  */
-static inline void tmem_ring_back_init(struct tmem_ring_back *b, struct tmem_ring_shared shared)
+static inline uint32_t tmem_ring_back_init(struct tmem_ring_back *b, struct tmem_ring_shared shared)
 {
+	const volatile struct tmemif_response *last;
 	uint32_t done = tmem_load_acquire(&shared.control->response_prod);
 
 	b->shared = shared;
 	b->request_cons = done;
 	b->response_prod = done;
 	b->response_published = done;
+	last = &shared.responses[(done - 1u) & (shared.entries - 1u)];
+	return last->credits_unspent;
 }
 
 /* Requests to consume, or TMEM_RING_BROKEN when the front claims more than the ring holds. */
@@ -181,6 +189,12 @@ static inline struct tmemif_request tmem_ring_back_take(struct tmem_ring_back *b
 static inline void tmem_ring_back_answer(struct tmem_ring_back *b, const struct tmemif_response *response)
 {
 	b->shared.responses[b->response_prod++ & (b->shared.entries - 1u)] = *response;
+}
+
+/* Lets a polling front see what is answered so far. A sleeping one is woken by tmem_ring_back_publish(), which must follow. */
+static inline void tmem_ring_back_expose(struct tmem_ring_back *b)
+{
+	tmem_store_release(&b->shared.control->response_prod, b->response_prod);
 }
 
 /* Publishes all written responses by one release store. Returns nonzero when the front asked for the doorbell. */

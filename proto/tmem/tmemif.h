@@ -125,17 +125,18 @@ struct tmemif_request {
  * @id: the request's
  * @status: enum tmemif_status
  * @flags: TMEMIF_RESPONSE_*
- * @credits: credits granted to this queue by this response, added to what is unspent
+ * @credits_unspent: credits that this queue has left after this request; those of CREDIT puts still unanswered are spent
  * @value: get with SAME_FILLED: the word; else zero
  *
  * Each request is answered by exactly one response, in the order of the requests. So the number of responses published is
- * also the number of requests completed, and a backend that starts anew on a living ring takes up its work there.
+ * also the number of requests completed, and a backend that starts anew on a living ring takes up its work there, with
+ * the credits that the last published response tells. A level, not a difference, so that a restart cannot lose count.
  */
 struct tmemif_response {
 	uint32_t id;
 	uint16_t status;
 	uint8_t flags;
-	uint8_t credits;
+	uint8_t credits_unspent;
 	uint64_t value;
 };
 
@@ -189,6 +190,7 @@ struct tmemif_ring_control {
 #define TMEMIF_RING_PAGES(order) (1u + TMEMIF_REQUEST_PAGES(order))
 #define TMEMIF_QUEUE_PAGES(order) (TMEMIF_RING_PAGES(order) + (1u << (order)))
 
+TMEMIF_STATIC_ASSERT(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
 TMEMIF_STATIC_ASSERT(sizeof(struct tmemif_request) == 64);
 TMEMIF_STATIC_ASSERT(offsetof(struct tmemif_request, op) == 4);
 TMEMIF_STATIC_ASSERT(offsetof(struct tmemif_request, slot) == 6);
@@ -201,7 +203,7 @@ TMEMIF_STATIC_ASSERT(offsetof(struct tmemif_request, value) == 48);
 TMEMIF_STATIC_ASSERT(sizeof(struct tmemif_response) == 16);
 TMEMIF_STATIC_ASSERT(offsetof(struct tmemif_response, status) == 4);
 TMEMIF_STATIC_ASSERT(offsetof(struct tmemif_response, flags) == 6);
-TMEMIF_STATIC_ASSERT(offsetof(struct tmemif_response, credits) == 7);
+TMEMIF_STATIC_ASSERT(offsetof(struct tmemif_response, credits_unspent) == 7);
 TMEMIF_STATIC_ASSERT(offsetof(struct tmemif_response, value) == 8);
 TMEMIF_STATIC_ASSERT(sizeof(struct tmemif_capabilities) == 32);
 TMEMIF_STATIC_ASSERT(sizeof(struct tmemif_ring_control) == TMEMIF_RESPONSES_OFFSET);

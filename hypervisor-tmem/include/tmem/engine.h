@@ -130,8 +130,8 @@ class Engine {
   // Brings what the next request will touch into the cache; no effect on state.
   void prefetch(ClientId client, const Handle& handle) const;
 
-  // Tops the client's unspent credits up to at most want, as far as space can be reserved; returns how many were added.
-  uint32_t grant_credits(ClientId client, uint32_t want);
+  // Tops the client's unspent credits up to at most want, as far as space can be reserved; returns how many it has then.
+  uint32_t top_up_credits(ClientId client, uint32_t want);
   // The connection ended or starts anew: unspent credits go back.
   void revoke_credits(ClientId client);
 
