@@ -61,8 +61,9 @@ enum tmem_memfd_result {
  * @epoch: to present at the next resume; never zero
  * @generation: changes whenever the service loses its memory
  *
- * Descriptors in order: the sealed memfd of the region; then for each queue the eventfd that the client writes (requests)
- * and the eventfd that it waits on (responses).
+ * Descriptors in order: the sealed memfd of the region; then for each queue an eventfd that the client writes to (requests)
+ * and a socket that becomes readable (responses). Both are rung by writing eight bytes and made quiet by reading eight
+ * until there is nothing left. What is readable already is one doorbell; nobody counts them.
  */
 struct tmem_memfd_welcome {
 	uint64_t magic;
