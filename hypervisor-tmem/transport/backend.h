@@ -2,8 +2,13 @@
 // The backend's side of one queue: takes requests out of the ring, each copied once and checked, turns them into engine
 // calls, answers each with exactly one response, in order. The client is known from the channel, never from a request.
 // A ring whose indexes are nonsense is given up (kBroken): the caller closes that channel, and nothing else is touched.
+//
+// Borrows channel and engine for its life; the client is attached to the engine before. Thread rule: the shard's thread.
+// Invariant between two calls: every request taken is answered and published, so that response_prod in the ring is all
+// that a later process needs to go on.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "tmem/engine.h"
@@ -13,15 +18,25 @@ namespace tmem {
 
 struct BackendStats {
   uint64_t requests = 0;
-  uint64_t requests_malformed = 0;  // answered kBadRequest
+  uint64_t requests_malformed = 0;  // answered BAD_REQUEST
   uint64_t doorbells_sent = 0;
-  uint64_t doorbells_saved = 0;     // responses published while the front was not asleep
+  uint64_t doorbells_saved = 0;     // drains whose responses found the front awake
+  uint64_t credits_not_kept = 0;    // told to a front before a restart, and no space to keep the word now
 };
+
+// How a Status leaves the service towards a guest. Total: what a data operation cannot return says that nothing was done.
+tmemif_status abi_status(Status status);
+// Unknown op or flag, slot out of range, or a field that the op does not use and is not zero: docs/abi.md, "Operations".
+bool well_formed(const tmemif_request& request, uint32_t slots);
 
 class Backend {
  public:
-  // Borrows both for its life. shards: for the answer to QUERY.
+  // Takes the ring up where it stands, reserves the credits that its front was told of, and rings once: whoever served
+  // this ring before may have died between publishing and ringing. shards: for the answer to QUERY.
   Backend(Channel& channel, Engine& engine, uint32_t shards);
+  ~Backend();  // unspent credits go back
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
 
   enum class Progress { kIdle, kWorked, kBroken };
   // Handles at most requests_max requests and publishes their responses with at most one doorbell.
@@ -32,14 +47,22 @@ class Backend {
   const BackendStats& stats() const { return stats_; }
 
  private:
+  void prefetch(const tmemif_request& request) const;
   tmemif_response handle(const tmemif_request& request);
+  tmemif_status dispatch(const tmemif_request& request, tmemif_response& response);
+  tmemif_status query(const tmemif_request& request);
+  Status put(const tmemif_request& request);
+  tmemif_status get(const tmemif_request& request, tmemif_response& response);
+  std::byte* slot(const tmemif_request& request) const;
 
   Channel& channel_;
   Engine& engine_;
-  uint32_t shards_;
+  const uint32_t shards_;
+  uint32_t credits_;  // what the engine holds reserved for this queue
   tmem_ring_back ring_;
   BackendStats stats_;
-  alignas(64) std::byte page_[kPageBytes];  // a put's page, copied out of shared memory once
+  std::array<tmemif_request, kDrainRequestsMax> batch_;  // private copies: all checks and all use are on these
+  alignas(64) std::byte page_[kPageBytes];               // a put's page, copied out of shared memory once
 };
 
 }  // namespace tmem

@@ -18,6 +18,7 @@
 
 #include "transport/backend.h"
 #include "transport/channel.h"
+#include "transport/file_descriptor.h"
 
 namespace tmem {
 
@@ -46,6 +47,7 @@ class ShardWorker {
   ShardWorker(const ShardWorker&) = delete;
   ShardWorker& operator=(const ShardWorker&) = delete;
 
+  bool ready() const { return ready_; }  // false: no descriptors left; do not run it
   // Serves until stop(). May be called again after it returned.
   void run();
   void stop();
@@ -56,7 +58,7 @@ class ShardWorker {
   // stands. After a restart add all channels before run(), so that credits are reserved before anybody is served.
   // False: no descriptors left, or the client has a channel here already; nothing was kept.
   bool add_channel(std::unique_ptr<Channel> channel);
-  // Serves what the channel holds no longer, gives its credits back, closes it. False: no such channel.
+  // Closes the client's channel, whatever requests are in it, and gives its credits back. False: no such channel.
   bool remove_channel(ClientId client);
 
   WorkerStats stats() const;
@@ -65,19 +67,24 @@ class ShardWorker {
   struct Served;
 
   bool drain_all();
+  bool step();
   bool arm_all();
   void sleep();
   bool run_mailbox();
+  void wake();
+  void forget(const Served& served);
   void drop_broken();
 
   Engine& engine_;
   const ShardWorkerConfig config_;
   const std::function<void(ClientId)> on_broken_;
   std::vector<std::unique_ptr<Served>> served_;
-  WorkerStats stats_;
+  WorkerStats stats_;   // all but backends
+  BackendStats past_;   // of channels that are gone
   uint64_t requests_since_step_ = 0;
-  int epoll_fd_ = -1;
-  int mailbox_fd_ = -1;  // eventfd: rung by post() and stop() while the worker sleeps
+  const FileDescriptor epoll_;
+  const FileDescriptor mailbox_bell_;  // eventfd: rung by post() and stop() while the worker sleeps
+  bool ready_ = false;                 // the two above could be made
 
   std::mutex mailbox_mutex_;  // guards mailbox_ only; never held while a closure runs
   std::vector<std::function<void()>> mailbox_;
