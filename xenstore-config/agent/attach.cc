@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+#include "agent/attach.h"
+
+#include <syslog.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "tmem/tmem_xs.h"
+
+namespace tmem::agent {
+namespace {
+
+constexpr const char* kInitialising = "1";
+constexpr const char* kClosing = "5";
+constexpr const char* kClosed = "6";
+
+std::string domain_path(Domid domain) { return "/local/domain/" + std::to_string(domain); }
+
+std::optional<Domid> to_domid(const std::string& text) {
+  Domid value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return value;
+}
+
+std::vector<Domid> domains(StoreView& store) {
+  std::vector<Domid> ids;
+  for (const std::string& name : store.list("/local/domain")) {
+    if (const auto id = to_domid(name)) ids.push_back(*id);
+  }
+  return ids;
+}
+
+std::string parent(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+}  // namespace
+
+std::string backend_path(Domid backend, Domid guest) {
+  return domain_path(backend) + "/backend/" TMEM_XS_DEVICE "/" + std::to_string(guest) + "/0";
+}
+std::string frontend_path(Domid guest) { return domain_path(guest) + "/device/" TMEM_XS_DEVICE "/0"; }
+
+std::optional<Domid> find_domain(StoreView& store, const std::string& name_or_id) {
+  for (const Domid id : domains(store)) {
+    if (store.read(domain_path(id) + "/name") == name_or_id) return id;
+  }
+  const auto id = to_domid(name_or_id);
+  if (id && (*id == 0 || store.read(domain_path(*id) + "/name"))) return id;
+  return std::nullopt;
+}
+
+GuestName guest_name(StoreView& store, Domid guest) {
+  GuestName result;
+  result.name = store.read(domain_path(guest) + "/name").value_or("");
+  const std::string vm = store.read(domain_path(guest) + "/vm").value_or("");
+  if (vm.rfind("/vm/", 0) == 0) result.uuid = vm.substr(4, 36);
+  return result;
+}
+
+void attach(Store& store, Domid backend, Domid guest, const GuestName& name, const GuestPolicy& policy) {
+  const std::string back = backend_path(backend, guest), front = frontend_path(guest);
+  const Permissions of_backend{backend, guest}, of_guest{guest, backend};
+  const Permissions above_backend{0, backend}, above_guest{0, guest};
+  store.transaction([&](StoreView& t) {
+    t.remove(back);
+    t.remove(front);
+    t.write(parent(parent(back)), "", above_backend);
+    t.write(parent(back), "", above_backend);
+    t.write(parent(front), "", above_guest);
+    t.write(back, "", of_backend);
+    t.write(back + "/" TMEM_XS_FRONTEND, front, of_backend);
+    t.write(back + "/" TMEM_XS_FRONTEND_ID, std::to_string(guest), of_backend);
+    t.write(back + "/" TMEM_XS_ONLINE, "1", of_backend);
+    t.write(back + "/" TMEM_XS_GUEST, "uuid=" + name.uuid + " name=" + name.name, of_backend);
+    t.write(back + "/" TMEM_XS_POLICY, policy_to_node(policy), of_backend);
+    t.write(back + "/" TMEM_XS_STATE, kInitialising, of_backend);
+    t.write(front, "", of_guest);
+    t.write(front + "/" TMEM_XS_BACKEND, back, of_guest);
+    t.write(front + "/" TMEM_XS_BACKEND_ID, std::to_string(backend), of_guest);
+    t.write(front + "/" TMEM_XS_STATE, kInitialising, of_guest);
+  });
+}
+
+void detach(Store& store, Domid backend, Domid guest) {
+  const std::string back = backend_path(backend, guest);
+  store.transaction([&](StoreView& t) {
+    if (!t.read(back + "/" TMEM_XS_STATE)) return;
+    const Permissions of_backend{backend, guest};
+    t.write(back + "/" TMEM_XS_ONLINE, "0", of_backend);
+    t.write(back + "/" TMEM_XS_STATE, kClosing, of_backend);
+  });
+}
+
+Reconciler::Reconciler(Store& store, Options options, Log log) : store_(store), options_(std::move(options)), log_(std::move(log)) {}
+
+const Reconciler::Known& Reconciler::policy_of(Domid guest, const GuestName& name) {
+  const auto found = known_.find(guest);
+  if (found != known_.end() && found->second.name.uuid == name.uuid) return found->second;
+  std::vector<PolicyError> errors;
+  Known known{name, find_policy(options_.places, name, options_.fallback, errors)};
+  for (const PolicyError& error : errors) log_(LOG_WARNING, "guest '" + name.name + "': " + error.text);
+  if (known.found.source == PolicySource::kGuestFile || known.found.source == PolicySource::kXlConfig) {
+    try {
+      write_record(options_.places, name.uuid, known.found.policy);
+    } catch (const std::exception& error) {
+      log_(LOG_WARNING, "guest '" + name.name + "': policy will not be kept for its next start: " + error.what());
+    }
+  }
+  return known_[guest] = known;
+}
+
+bool Reconciler::wanted(Domid guest, const Known& known) {
+  const auto wish = store_.read(std::string(kWishes) + "/" + std::to_string(guest));
+  if (wish == "attach") return true;
+  if (wish == "detach") return false;
+  return known.found.policy.enabled;
+}
+
+bool Reconciler::reconcile_guest(Domid backend, Domid guest) {
+  const GuestName name = guest_name(store_, guest);
+  if (name.name.empty() || name.uuid.empty()) return false;  // being built: libxl has not got that far
+  const std::string back = backend_path(backend, guest), front = frontend_path(guest);
+  const bool has_back = store_.read(back + "/" TMEM_XS_FRONTEND).has_value();
+  const bool has_front = store_.read(front + "/" TMEM_XS_BACKEND) == back;
+  const bool online = store_.read(back + "/" TMEM_XS_ONLINE) == "1";
+
+  const Known& known = policy_of(guest, name);
+  if (wanted(guest, known)) {
+    if (has_back && has_front && online) return true;
+    if (has_back && !online && store_.read(back + "/" TMEM_XS_STATE) != kClosed) return false;  // closes first
+    attach(store_, backend, guest, name, known.found.policy);
+    log_(LOG_INFO, "guest '" + name.name + "' (dom " + std::to_string(guest) + ") attached to dom " + std::to_string(backend) + ", policy from " +
+                       to_string(known.found.source) + (known.found.file.empty() ? "" : " " + known.found.file));
+    return true;
+  }
+  if (has_back && online) {
+    detach(store_, backend, guest);
+    log_(LOG_INFO, "guest '" + name.name + "' (dom " + std::to_string(guest) + ") detaches");
+  }
+  if (has_back) return false;  // until the backend has closed and removed its directory
+  if (has_front) store_.remove(front);
+  return true;
+}
+
+// Leftovers of guests that are gone: libxl knows nothing of this device class and leaves the backend's directory behind.
+void Reconciler::remove_stale(Domid backend, const std::vector<Domid>& present) {
+  const auto gone = [&](Domid id) { return std::find(present.begin(), present.end(), id) == present.end(); };
+  const std::string all = domain_path(backend) + "/backend/" TMEM_XS_DEVICE;
+  for (const std::string& text : store_.list(all)) {
+    const auto guest = to_domid(text);
+    if (guest && gone(*guest)) store_.remove(all + "/" + text);
+  }
+  for (const std::string& text : store_.list(kWishes)) {
+    const auto guest = to_domid(text);
+    if (!guest || gone(*guest)) store_.remove(std::string(kWishes) + "/" + text);
+  }
+  for (auto it = known_.begin(); it != known_.end();) it = gone(it->first) ? known_.erase(it) : std::next(it);
+}
+
+void Reconciler::adopt_backend(Domid backend) {
+  if (backend_ == backend) return;
+  if (backend != 0) store_.allow_release_watch(backend);
+  backend_ = backend;
+  log_(LOG_INFO, "the service's domain is '" + options_.backend_domain + "' (dom " + std::to_string(backend) + ")");
+}
+
+bool Reconciler::reconcile() {
+  const std::vector<Domid> present = domains(store_);
+  const auto backend = find_domain(store_, options_.backend_domain);
+  if (!backend) {
+    if (backend_) log_(LOG_WARNING, "the service's domain '" + options_.backend_domain + "' is gone; guests go on without tmem");
+    backend_.reset();
+    remove_stale(0, present);
+    return true;
+  }
+  adopt_backend(*backend);
+  remove_stale(*backend, present);
+  bool settled = true;
+  for (const Domid guest : present) {
+    if (guest != 0 && guest != *backend) settled &= reconcile_guest(*backend, guest);
+  }
+  return settled;
+}
+
+}  // namespace tmem::agent

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// Which device directories should exist, and making it so. reconcile() looks at the whole of xenstore, compares it with
+// the policies, and changes only what differs; so it may run at any time and as often as wanted: after each event, after
+// the agent's restart, beside an xen-tmemctl attach.
+//
+// What it relies on: only nodes that dom0 owns (names, vm, the backend's directory). A guest can rewrite its own frontend
+// directory; that harms its own device only.
+//
+// Thread rule: one thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agent/guest_config.h"
+#include "agent/xenstore.h"
+
+namespace tmem::agent {
+
+std::string backend_path(Domid backend, Domid guest);
+std::string frontend_path(Domid guest);
+
+// Writes both directories in one transaction, state Initialising; the guest's front takes it from there.
+void attach(Store& store, Domid backend, Domid guest, const GuestName& name, const GuestPolicy& policy);
+// Asks the backend to close (online 0); it removes its directory when it has. The frontend's goes with it.
+void detach(Store& store, Domid backend, Domid guest);
+
+// What xen-tmemctl attach and detach leave for the agent: overrides the policy's tmem key as long as the domain lives.
+inline constexpr const char* kWishes = "/tool/xen-tmem/guest";  // /DOMID = "attach" or "detach", dom0 only
+
+std::optional<Domid> find_domain(StoreView& store, const std::string& name_or_id);
+GuestName guest_name(StoreView& store, Domid guest);
+
+class Reconciler {
+ public:
+  struct Options {
+    ConfigPlaces places;
+    std::string backend_domain = "tmem";  // name or id of the service's domain
+    GuestPolicy fallback;
+  };
+  using Log = std::function<void(int priority, const std::string& text)>;  // syslog priorities
+
+  Reconciler(Store& store, Options options, Log log);
+  // One round. False: something is not yet as it should be (a domain is being built, a backend still closes); try again soon.
+  bool reconcile();
+
+ private:
+  struct Known {
+    GuestName name;
+    FoundPolicy found;
+  };
+
+  bool reconcile_guest(Domid backend, Domid guest);
+  const Known& policy_of(Domid guest, const GuestName& name);
+  bool wanted(Domid guest, const Known& known);
+  void remove_stale(Domid backend, const std::vector<Domid>& domains);
+  void adopt_backend(Domid backend);
+
+  Store& store_;
+  Options options_;
+  Log log_;
+  std::optional<Domid> backend_;      // that may watch releases already
+  std::map<Domid, Known> known_;
+};
+
+}  // namespace tmem::agent

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+// xen-tmem-agent: runs in dom0, attaches guests to the service's domain as their policies say, and cleans up after them.
+// It keeps nothing that it could not find again: each round looks at xenstore as it is.
+#include <syslog.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio.hpp>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+
+#include "agent/attach.h"
+
+namespace {
+namespace asio = boost::asio;
+using namespace tmem::agent;
+using namespace std::chrono_literals;
+
+struct Arguments {
+  Reconciler::Options options;
+  std::string default_policy;
+  bool once = false;
+  bool debug = false;
+};
+
+constexpr auto kRetry = 200ms;      // while a domain is being built or a backend closes
+constexpr auto kReconnect = 1000ms; // while xenstored is away
+constexpr auto kSweep = 30s;        // a round without an event, for whatever was missed
+
+void log(const Arguments& arguments, int priority, const std::string& text) {
+  if (priority > LOG_INFO && !arguments.debug) return;
+  std::fprintf(stderr, "<%d>xen-tmem-agent: %s\n", priority, text.c_str());
+}
+
+// One connection to xenstored: rounds on events and timers until it breaks.
+class Session {
+ public:
+  Session(asio::io_context& io, const Arguments& arguments)
+      : arguments_(arguments), events_(io, dup(store_.fd())), timer_(io), reconciler_(store_, arguments.options, [this](int p, const std::string& t) { log(arguments_, p, t); }) {
+    for (const char* path : {"@introduceDomain", "@releaseDomain", kWishes}) store_.watch(path, "agent");
+    wait_event();
+    round();
+  }
+
+ private:
+  void wait_event() {
+    events_.async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
+      if (error) return;
+      bool any = false;
+      while (store_.next_event()) any = true;
+      if (any) round();
+      wait_event();
+    });
+  }
+  void round() {
+    const bool settled = reconciler_.reconcile();
+    timer_.expires_after(settled ? std::chrono::duration_cast<std::chrono::milliseconds>(kSweep) : kRetry);
+    timer_.async_wait([this](boost::system::error_code error) {
+      if (!error) round();
+    });
+  }
+
+  const Arguments& arguments_;
+  XenStore store_;
+  asio::posix::stream_descriptor events_;
+  asio::steady_timer timer_;
+  Reconciler reconciler_;
+};
+
+int run_once(const Arguments& arguments) {
+  XenStore store;
+  Reconciler reconciler(store, arguments.options, [&](int p, const std::string& t) { log(arguments, p, t); });
+  return reconciler.reconcile() ? 0 : 1;
+}
+
+int run(const Arguments& arguments) {
+  for (bool told = false;;) {
+    asio::io_context io;
+    asio::signal_set signals(io, SIGTERM, SIGINT);
+    bool stop = false;
+    signals.async_wait([&](boost::system::error_code error, int) {
+      if (error) return;
+      stop = true;
+      io.stop();
+    });
+    try {
+      Session session(io, arguments);
+      told = false;
+      io.run();
+    } catch (const StoreError& error) {
+      if (!told) log(arguments, LOG_WARNING, std::string(error.what()) + "; trying again every second");
+      told = true;
+      asio::steady_timer pause(io, kReconnect);
+      pause.async_wait([&](boost::system::error_code) { io.stop(); });
+      io.restart();
+      io.run();
+    }
+    if (stop) return 0;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Attaches Xen guests to the tmem service as their policies say (tmem=1 in xl.cfg, /etc/xen/tmem.d/NAME.conf)."};
+  Arguments arguments;
+  app.add_option("--backend-domain", arguments.options.backend_domain, "name or id of the domain in which xen-tmemd runs")->capture_default_str();
+  app.add_option("--etc", arguments.options.places.etc, "directory of the configuration")->capture_default_str();
+  app.add_option("--records", arguments.options.places.records, "where the policy of each guest is kept by UUID")->capture_default_str();
+  app.add_option("--default-policy", arguments.default_policy, "file with the policy of guests that nothing else speaks of (default: not attached)")
+      ->check(CLI::ExistingFile);
+  app.add_flag("--once", arguments.once, "one round, then exit; status 1 if something was not yet settled");
+  app.add_flag("--debug", arguments.debug, "say more");
+  CLI11_PARSE(app, argc, argv);
+
+  if (!arguments.default_policy.empty()) {
+    std::ifstream in(arguments.default_policy);
+    std::vector<PolicyError> errors;
+    const auto policy = policy_from_text(std::string{std::istreambuf_iterator<char>(in), {}}, arguments.default_policy, errors);
+    for (const PolicyError& error : errors) std::fprintf(stderr, "xen-tmem-agent: %s\n", error.text.c_str());
+    if (!policy) return 2;
+    arguments.options.fallback = *policy;
+  }
+  try {
+    return arguments.once ? run_once(arguments) : run(arguments);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "xen-tmem-agent: %s\n", error.what());
+    return 1;
+  }
+}
