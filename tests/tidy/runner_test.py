@@ -86,6 +86,11 @@ class Runner(unittest.TestCase):
         self.assertEqual(outcomes["d"][0], runner.FAILED)
         self.assertEqual(outcomes["e"][0], runner.FAILED)
 
+    def test_lab_reports_are_read(self):
+        lines = ["boot             passed     20.1 s\n", "hello            failed      3.0 s\n", "    no console\n", "1 passed, 1 failed, 0 skipped\n"]
+        cases = stages.lab_cases(lines)
+        self.assertEqual(cases, [runner.Case("boot", runner.PASSED), runner.Case("hello", runner.FAILED, "no console\n")])
+
 
 if __name__ == "__main__":
     unittest.main()

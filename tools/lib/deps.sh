@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # The Debian packages that the project needs, and their installation: quiet when all is there, apt otherwise (as root or
-# with sudo). Sourced by tools/quickstart and tools/test; the only place where packages are named.
+# with sudo). Sourced by tools/quickstart and tools/test.
 #
 #   tmem_deps GROUP...   installs what is missing; status 1 and a message that says what to do, when it cannot
 
-# build: the programs. test: everything that tools/test needs besides. lab: real Xen under QEMU. kernel: the guest module.
+# build: the programs. test: what tools/test needs besides (the lab under tests/xenlab sees to its own).
 declare -gA TMEM_PACKAGES=(
   [build]="g++ cmake ninja-build pkg-config git ca-certificates python3 procps
            libboost-dev protobuf-compiler libprotobuf-dev liblz4-dev libzstd-dev libxxhash-dev
            libcli11-dev nlohmann-json3-dev libncurses-dev libxen-dev"
   [test]="clang llvm libclang-rt-14-dev libgtest-dev libgmock-dev librapidcheck-dev"
-  [lab]="qemu-system-x86 cpio zstd e2fsprogs kmod xz-utils"
-  [kernel]="make libelf-dev"
 )
 
 # The packages of the given groups that are not installed, one per line.
