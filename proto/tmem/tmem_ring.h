@@ -118,12 +118,21 @@ static inline struct tmemif_response tmem_ring_front_take(struct tmem_ring_front
 	return r;
 }
 
+/*
+ * Asks for a doorbell when the given number of further responses is there (1: the next one); returns nonzero when they came
+ * meanwhile, so that the caller does not sleep. Waiting for a later one lets responses that nobody awaits pass in silence.
+ */
+static inline int tmem_ring_front_arm_after(struct tmem_ring_front *f, uint32_t responses)
+{
+	tmem_store_once(&f->shared.control->response_event, f->response_cons + responses);
+	tmem_fence();
+	return (uint32_t)(tmem_load_once(&f->shared.control->response_prod) - f->response_cons) >= responses;
+}
+
 /* Asks for a doorbell at the next response; returns nonzero when one came meanwhile, so that the caller does not sleep. */
 static inline int tmem_ring_front_arm(struct tmem_ring_front *f)
 {
-	tmem_store_once(&f->shared.control->response_event, f->response_cons + 1u);
-	tmem_fence();
-	return tmem_load_once(&f->shared.control->response_prod) != f->response_cons;
+	return tmem_ring_front_arm_after(f, 1);
 }
 
 /* ---- back: consumes requests, publishes responses ---- */
