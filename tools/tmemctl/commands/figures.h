@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// What several commands compute from the counters, in one place so that all of them agree.
+#pragma once
+
+#include <string>
+
+#include "tmem/control.pb.h"
+#include "tmem/types.h"
+#include "tools/tmemctl/json.h"
+#include "tools/tmemctl/text.h"
+
+namespace tmem::tool {
+
+inline uint64_t pages(const control::SpaceStats& space) { return space.pages_ephemeral() + space.pages_persistent(); }
+
+// Pages as the guest sees them over what they take.
+inline std::string compression_ratio(const control::SpaceStats& space) {
+  return format_ratio(pages(space) * kPageBytes, space.bytes_compressed());
+}
+
+inline std::string hit_percent(const control::OpStats& ops) {
+  return format_percent(ops.get_hit(), ops.get_hit() + ops.get_miss() + ops.get_corrupt());
+}
+
+// "connected", "recovered", "connected,frozen"
+inline std::string state_word(const control::Client& client) {
+  return enum_word(control::Client::State_Name(client.state())) + (client.policy().frozen() ? ",frozen" : "");
+}
+
+inline std::string type_word(const control::Pool& pool) {
+  return std::string(pool.persistent() ? "persistent" : "ephemeral") + (pool.shared() ? " shared" : " private");
+}
+
+}  // namespace tmem::tool
