@@ -90,7 +90,7 @@ CALLS_BANNED = [
     (_HOT, r"(?<!_)\bcatch\s*\(", "no exceptions here: errors are values", "Status or Result<T>"),
     (("hypervisor-tmem/store/", "hypervisor-tmem/engine/"), r"\b(std::(cout|cerr|clog)|printf\s*\(|fprintf\s*\()", "store and engine do not log",
      "a counter, or a Status that the caller reports"),
-    (("hypervisor-tmem/", "guest-shim/sim/", "tools/", "xenstore-config/"), r"\busing\s+namespace\s+std\b", "names of std leak into ours", "std:: in full"),
+    (("hypervisor-tmem/", "guest-shim/sim/", "tools/", "xenstore-config/"), r"\busing\s+namespace\s+std\s*;", "names of std leak into ours", "std:: in full"),
     (("hypervisor-tmem/",), r"\bmemory_order_consume\b", "no compiler implements it", "memory_order_acquire"),
     (("guest-shim/linux/",), r"\bBUG(_ON)?\s*\(", "a guest must not die of our mistake", "WARN_ON_ONCE and an error"),
 ]
