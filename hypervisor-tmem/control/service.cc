@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: MIT
+#include "control/service.h"
+
+#include <map>
+#include <memory>
+
+#include "control/translate.h"
+
+namespace tmem {
+namespace {
+
+using control::Reply;
+
+void refuse(const ControlService::Answer& answer, control::ErrorCode code, std::string text) {
+  Reply reply;
+  reply.set_code(code);
+  reply.set_error(std::move(text));
+  answer(std::move(reply));
+}
+
+std::string described(const ControlClient& client) { return "'" + client.name + "' (client " + std::to_string(client.id.value()) + ")"; }
+
+// One slot for each shard: each shard's thread writes its own, the main thread reads when all are done.
+template <typename T>
+std::shared_ptr<std::vector<T>> per_shard(const ControlHost& host) {
+  return std::make_shared<std::vector<T>>(host.shards());
+}
+
+uint64_t sum(const std::vector<uint64_t>& parts) {
+  uint64_t total = 0;
+  for (const uint64_t part : parts) total += part;
+  return total;
+}
+
+// What one shard knows of one client.
+struct ClientPart {
+  bool present = false;
+  ClientInfo info;
+  QueueFigures queue;
+  std::vector<PoolInfo> pools;
+  std::vector<Uuid> authorised;
+};
+
+ClientPart read_client(ShardAccess& shard, ClientId id, bool pools, bool authorised) {
+  ClientPart part;
+  const Result<ClientInfo> info = shard.engine().client_info(id);
+  if (!info) return part;
+  part.present = true;
+  part.info = info.value();
+  part.queue = shard.queue(id);
+  if (pools) {
+    const Result<std::vector<PoolInfo>> listed = shard.engine().pools(id);
+    if (listed) part.pools = listed.value();
+  }
+  if (authorised) part.authorised = shard.engine().authorised(id);
+  return part;
+}
+
+void add_part(control::Client& client, const ClientPart& part, std::map<uint32_t, control::Pool>& pools, std::map<std::string, bool>& uuids) {
+  add_ops(*client.mutable_ops(), part.info.ops);
+  add_space(*client.mutable_space(), part.info.space);
+  client.set_credits(client.credits() + part.info.credits);
+  client.set_requests(client.requests() + part.queue.requests);
+  client.set_requests_malformed(client.requests_malformed() + part.queue.requests_malformed);
+  client.set_doorbells_sent(client.doorbells_sent() + part.queue.doorbells_sent);
+  for (const PoolInfo& pool : part.pools) {
+    const auto [at, is_new] = pools.try_emplace(pool.id.value());
+    if (is_new) {
+      set_pool(at->second, pool);
+    } else {
+      add_pool(at->second, pool);
+    }
+  }
+  for (const Uuid& uuid : part.authorised) uuids[uuid_text(uuid)] = true;
+}
+
+}  // namespace
+
+void ControlService::handle(const control::Request& request, Answer answer) {
+  const auto with_id = [id = request.id(), answer = std::move(answer)](Reply reply) {
+    reply.set_id(id);
+    answer(std::move(reply));
+  };
+  switch (request.body_case()) {
+    case control::Request::kInfo: return info(with_id);
+    case control::Request::kListClients: return list_clients(request.list_clients(), with_id);
+    case control::Request::kSetPolicy: return set_policy(request.set_policy(), with_id);
+    case control::Request::kFlush: return flush(request.flush(), with_id);
+    case control::Request::kDestroyPool: return destroy_pool(request.destroy_pool(), with_id);
+    case control::Request::kSharedAuth: return shared_auth(request.shared_auth(), with_id);
+    case control::Request::kFreeable: return freeable(with_id);
+    case control::Request::kSetMemory: return set_memory(request.set_memory(), with_id);
+    case control::Request::kForget: return forget(request.forget(), with_id);
+    case control::Request::kSubscribe: {
+      Reply reply;
+      reply.mutable_subscribe();
+      return with_id(std::move(reply));
+    }
+    case control::Request::BODY_NOT_SET: break;
+  }
+  refuse(with_id, control::ERROR_BAD_REQUEST, "the request asks for nothing that this version knows; update xen-tmemd or ask for less");
+}
+
+std::optional<std::vector<ControlClient>> ControlService::select(const control::ClientSelector* selector, const Answer& answer) const {
+  std::vector<ControlClient> all = host_.clients();
+  if (selector == nullptr) return all;
+  if (selector->has_id() == selector->has_name()) {
+    refuse(answer, control::ERROR_BAD_REQUEST, "name a client either by id or by name");
+    return std::nullopt;
+  }
+  std::vector<ControlClient> out;
+  for (ControlClient& client : all) {
+    if (client.state == ControlClientState::kClosing) continue;
+    if (selector->has_id() ? client.id.value() == selector->id() : client.name == selector->name()) out.push_back(std::move(client));
+  }
+  const std::string named = selector->has_id() ? std::to_string(selector->id()) : "'" + selector->name() + "'";
+  if (out.empty()) {
+    refuse(answer, control::ERROR_NO_CLIENT, "no client " + named + ": it never connected, or it is gone; see the list of clients");
+    return std::nullopt;
+  }
+  if (out.size() > 1) {
+    refuse(answer, control::ERROR_BAD_REQUEST, std::to_string(out.size()) + " clients are called " + named + ": name one by its id");
+    return std::nullopt;
+  }
+  return out;
+}
+
+std::optional<ControlClient> ControlService::select_one(bool present, const control::ClientSelector& selector, const Answer& answer) const {
+  if (!present) {
+    refuse(answer, control::ERROR_BAD_REQUEST, "this needs a client: name one by id or by name");
+    return std::nullopt;
+  }
+  const auto clients = select(&selector, answer);
+  return clients ? std::optional(clients->front()) : std::nullopt;
+}
+
+void ControlService::info(Answer answer) {
+  const auto parts = per_shard<control::Shard>(host_);
+  host_.on_shards(
+      [parts](ShardAccess& shard) {
+        control::Shard& out = (*parts)[shard.shard()];
+        set_shard(out, shard.shard(), shard.engine().stats());
+        out.set_sleeps(shard.sleeps());
+        out.set_wakeups(shard.wakeups());
+      },
+      [this, parts, answer = std::move(answer)] {
+        Reply reply;
+        control::Info::Reply& out = *reply.mutable_info();
+        set_info(out, host_.figures());
+        for (control::Shard& shard : *parts) *out.add_shards() = std::move(shard);
+        out.set_clients(static_cast<uint32_t>(host_.clients().size()));
+        answer(std::move(reply));
+      });
+}
+
+void ControlService::list_clients(const control::ListClients::Request& request, Answer answer) {
+  auto clients = select(request.has_client() ? &request.client() : nullptr, answer);
+  if (!clients) return;
+  const auto listed = std::make_shared<const std::vector<ControlClient>>(std::move(*clients));
+  const auto parts = per_shard<std::vector<ClientPart>>(host_);
+  host_.on_shards(
+      [listed, parts, pools = request.pools(), authorised = request.authorised()](ShardAccess& shard) {
+        for (const ControlClient& client : *listed) (*parts)[shard.shard()].push_back(read_client(shard, client.id, pools, authorised));
+      },
+      [listed, parts, answer = std::move(answer)] {
+        Reply reply;
+        control::ListClients::Reply& out = *reply.mutable_list_clients();
+        for (size_t i = 0; i < listed->size(); ++i) {
+          control::Client& client = *out.add_clients();
+          set_client(client, (*listed)[i]);
+          std::map<uint32_t, control::Pool> pools;
+          std::map<std::string, bool> uuids;
+          for (const auto& shard_parts : *parts) {
+            if (shard_parts[i].present) add_part(client, shard_parts[i], pools, uuids);
+          }
+          for (auto& [id, pool] : pools) *client.add_pools() = std::move(pool);
+          for (const auto& [uuid, allowed] : uuids) client.add_authorised(uuid);
+        }
+        answer(std::move(reply));
+      });
+}
+
+void ControlService::set_policy(const control::SetPolicy::Request& request, Answer answer) {
+  auto clients = select(request.has_client() ? &request.client() : nullptr, answer);
+  if (!clients) return;
+  // All are tested before one is changed.
+  for (ControlClient& client : *clients) {
+    if (const auto wrong = apply_policy(request.policy(), client.policy, client.dedup_group)) {
+      return refuse(answer, control::ERROR_BAD_REQUEST, "policy of " + described(client) + " unchanged: " + *wrong);
+    }
+  }
+  const auto count = static_cast<uint32_t>(clients->size());
+  // Its destructor answers, when the last change is done.
+  const std::shared_ptr<void> last(nullptr, [answer = std::move(answer), count](void*) {
+    Reply reply;
+    reply.mutable_set_policy()->set_clients_changed(count);
+    answer(std::move(reply));
+  });
+  for (const ControlClient& client : *clients) host_.set_policy(client.id, client.policy, client.dedup_group, [last] {});
+}
+
+void ControlService::flush_everyone(uint64_t bytes, Answer answer) {
+  const auto pages = per_shard<uint64_t>(host_);
+  host_.on_shards(
+      [pages, share = bytes == 0 ? UINT64_MAX : bytes / host_.shards() + 1](ShardAccess& shard) {
+        (*pages)[shard.shard()] = shard.engine().flush_ephemeral(share);
+      },
+      [pages, answer = std::move(answer)] {
+        Reply reply;
+        reply.mutable_flush()->set_pages_flushed(sum(*pages));
+        answer(std::move(reply));
+      });
+}
+
+void ControlService::flush(const control::Flush::Request& request, Answer answer) {
+  if (!request.has_client()) return flush_everyone(request.bytes(), std::move(answer));
+  const auto client = select_one(true, request.client(), answer);
+  if (!client) return;
+  const auto pages = per_shard<uint64_t>(host_);
+  const uint64_t share = request.bytes() == 0 ? UINT64_MAX : request.bytes() / std::max(1U, client->queues) + 1;
+  host_.on_shards(
+      [pages, id = client->id, share](ShardAccess& shard) {
+        const Result<uint64_t> flushed = shard.engine().flush_ephemeral(id, share);
+        (*pages)[shard.shard()] = flushed ? flushed.value() : 0;
+      },
+      [pages, answer = std::move(answer)] {
+        Reply reply;
+        reply.mutable_flush()->set_pages_flushed(sum(*pages));
+        answer(std::move(reply));
+      });
+}
+
+void ControlService::destroy_pool(const control::DestroyPool::Request& request, Answer answer) {
+  const auto client = select_one(request.has_client(), request.client(), answer);
+  if (!client) return;
+  const auto found = per_shard<std::optional<PoolInfo>>(host_);
+  host_.on_shards(
+      [found, id = client->id, wanted = PoolId(request.pool())](ShardAccess& shard) {
+        const Result<std::vector<PoolInfo>> pools = shard.engine().pools(id);
+        if (!pools) return;
+        for (const PoolInfo& pool : pools.value()) {
+          if (pool.id == wanted) (*found)[shard.shard()] = pool;
+        }
+      },
+      [this, found, client = *client, request, answer = std::move(answer)] {
+        for (const auto& pool : *found) {
+          if (pool) return destroy_pool_found(client, request, *pool, answer);
+        }
+        refuse(answer, control::ERROR_NO_POOL, described(client) + " has no pool " + std::to_string(request.pool()) + "; see the list of its pools");
+      });
+}
+
+void ControlService::destroy_pool_found(const ControlClient& client, const control::DestroyPool::Request& request, const PoolInfo& pool, Answer answer) {
+  if (pool.persistent && !request.force()) {
+    return refuse(answer, control::ERROR_NOT_POSSIBLE,
+                  "pool " + std::to_string(request.pool()) + " of " + described(client) +
+                      " is persistent: its pages exist nowhere else and the guest would lose them; use force if that is meant");
+  }
+  const auto pages = per_shard<uint64_t>(host_);
+  host_.on_shards(
+      [pages, id = client.id, wanted = PoolId(request.pool())](ShardAccess& shard) {
+        Engine& engine = shard.engine();
+        const auto stored = [&] {
+          const Result<ClientInfo> info = engine.client_info(id);
+          return info ? info.value().space.pages_ephemeral + info.value().space.pages_persistent : 0;
+        };
+        const uint64_t before = stored();
+        if (engine.destroy_pool(id, wanted) == Status::kOk) (*pages)[shard.shard()] = before - stored();
+      },
+      [pages, answer = std::move(answer)] {
+        Reply reply;
+        reply.mutable_destroy_pool()->set_pages_destroyed(sum(*pages));
+        answer(std::move(reply));
+      });
+}
+
+void ControlService::shared_auth(const control::SharedAuth::Request& request, Answer answer) {
+  const auto uuid = parse_uuid(request.uuid());
+  if (!uuid) {
+    return refuse(answer, control::ERROR_BAD_REQUEST, "the pool's uuid is malformed: give 36 characters such as 01234567-89ab-cdef-0123-456789abcdef");
+  }
+  auto clients = select(request.has_client() ? &request.client() : nullptr, answer);
+  if (!clients) return;
+  const auto listed = std::make_shared<const std::vector<ControlClient>>(std::move(*clients));
+  const auto refused = per_shard<std::map<size_t, Status>>(host_);
+  host_.on_shards(
+      [listed, refused, uuid = *uuid, allow = request.allow()](ShardAccess& shard) {
+        for (size_t i = 0; i < listed->size(); ++i) {
+          if (shard.shard() >= (*listed)[i].queues) continue;
+          const Status status = shard.engine().authorise((*listed)[i].id, uuid, allow);
+          if (status != Status::kOk && status != Status::kNoClient) (*refused)[shard.shard()].emplace(i, status);
+        }
+      },
+      [listed, refused, answer = std::move(answer)] {
+        for (const auto& shard : *refused) {
+          for (const auto& [i, status] : shard) {
+            return refuse(answer, control::ERROR_NOT_POSSIBLE,
+                          described((*listed)[i]) + " was not changed (" + to_string(status) + "): it may be allowed at most " +
+                              std::to_string(kAuthorisedUuidsMax) + " shared pools; revoke one first");
+          }
+        }
+        Reply reply;
+        reply.mutable_shared_auth()->set_clients_changed(static_cast<uint32_t>(listed->size()));
+        answer(std::move(reply));
+      });
+}
+
+void ControlService::freeable(Answer answer) {
+  const auto bytes = per_shard<uint64_t>(host_);
+  host_.on_shards([bytes](ShardAccess& shard) { (*bytes)[shard.shard()] = shard.engine().freeable_bytes(); },
+                  [bytes, answer = std::move(answer)] {
+                    Reply reply;
+                    reply.mutable_freeable()->set_bytes(sum(*bytes));
+                    answer(std::move(reply));
+                  });
+}
+
+void ControlService::set_memory(const control::SetMemory::Request& request, Answer answer) {
+  const std::optional<uint64_t> before = host_.set_memory(request.bytes());
+  if (!before) {
+    return refuse(answer, control::ERROR_BAD_REQUEST,
+                  std::to_string(request.bytes()) + " bytes of memory is out of range: give at least 4 MiB for each of " + std::to_string(host_.shards()) +
+                      " shards and at most " + std::to_string(host_.figures().memory_bytes_max) + " (memory-max in the configuration)");
+  }
+  Reply reply;
+  reply.mutable_set_memory()->set_bytes_before(*before);
+  answer(std::move(reply));
+}
+
+void ControlService::forget(const control::Forget::Request& request, Answer answer) {
+  const auto client = select_one(request.has_client(), request.client(), answer);
+  if (!client) return;
+  const auto pages = per_shard<uint64_t>(host_);
+  host_.on_shards(
+      [pages, id = client->id](ShardAccess& shard) {
+        const Result<ClientInfo> info = shard.engine().client_info(id);
+        if (info) (*pages)[shard.shard()] = info.value().space.pages_ephemeral + info.value().space.pages_persistent;
+      },
+      [this, pages, client = *client, answer = std::move(answer)] {
+        if (!host_.forget(client.id)) {
+          return refuse(answer, control::ERROR_NOT_POSSIBLE,
+                        described(client) + " is connected: only suspended and recovered clients can be forgotten; stop the guest first");
+        }
+        Reply reply;
+        reply.mutable_forget()->set_pages_destroyed(sum(*pages));
+        answer(std::move(reply));
+      });
+}
+
+}  // namespace tmem
