@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+#include "daemon/clients.h"
+
+#include <algorithm>
+
+namespace tmem {
+namespace {
+
+// Parts of a whole that add up to it. A limit of zero means "none", so no part of a real limit may become zero.
+uint64_t part_of(uint64_t whole, uint32_t queues, uint32_t queue) { return whole / queues + (queue < whole % queues ? 1 : 0); }
+
+}  // namespace
+
+ClientPolicy policy_share(const ClientPolicy& whole, uint32_t queues, uint32_t queue) {
+  ClientPolicy share = whole;
+  if (whole.cap_pages != 0) share.cap_pages = std::max<uint64_t>(1, part_of(whole.cap_pages, queues, queue));
+  share.min_pages = part_of(whole.min_pages, queues, queue);
+  return share;
+}
+
+ClientPolicy policy_whole(const std::vector<ClientPolicy>& shares) {
+  ClientPolicy whole = shares.front();
+  for (size_t i = 1; i < shares.size(); ++i) {
+    whole.cap_pages += shares[i].cap_pages;
+    whole.min_pages += shares[i].min_pages;
+  }
+  return whole;
+}
+
+ClientRegistry::ClientRegistry(const Limits& limits, const ClientPolicy& default_policy)
+    : limits_(limits), default_policy_(default_policy), next_id_(kLocalClientIdFirst) {}
+
+void ClientRegistry::recovered(const ClientInfo& info) {
+  const auto [at, is_new] = entries_.try_emplace(info.id);
+  ClientEntry& entry = at->second;
+  const uint64_t epoch = info.epoch / 2;
+  const bool confirmed = info.epoch % 2 == 0;
+  if (is_new) {
+    entry.id = info.id;
+    entry.uuid = info.uuid;
+    entry.nonce = info.nonce;
+    entry.epoch = epoch;
+    entry.epoch_confirmed = confirmed;
+    entry.name = info.name.data();
+    entry.state = ClientState::kRecovered;
+  } else if (entry.uuid != info.uuid || entry.nonce != info.nonce) {
+    contradicting_.push_back(info.id);
+    return;
+  } else if (epoch > entry.epoch) {
+    entry.epoch = epoch;
+    entry.epoch_confirmed = confirmed;
+  } else if (epoch == entry.epoch) {
+    entry.epoch_confirmed |= confirmed;
+  }
+  ++entry.queues;
+  recovered_shares_[info.id].push_back(info.policy);
+  if (info.id.value() >= next_id_) next_id_ = info.id.value() + 1;
+}
+
+std::vector<ClientId> ClientRegistry::recovery_done(uint64_t now_seconds) {
+  for (auto& [id, entry] : entries_) {
+    entry.policy = policy_whole(recovered_shares_[id]);
+    entry.deadline_seconds = now_seconds + limits_.recover_grace_seconds;
+    if (entry.policy.dedup_group != 0) entry.dedup_group = entry.policy.dedup_group == id.value() ? "self" : "group";
+    // One uuid, one entry: a crash between the freeing of an old client and the coming of its successor leaves two.
+    const auto twin = std::find_if(entries_.begin(), entries_.end(),
+                                   [&](const auto& other) { return other.first < id && other.second.uuid == entry.uuid; });
+    if (twin != entries_.end()) contradicting_.push_back(twin->first);
+  }
+  recovered_shares_.clear();
+  std::sort(contradicting_.begin(), contradicting_.end());
+  contradicting_.erase(std::unique(contradicting_.begin(), contradicting_.end()), contradicting_.end());
+  for (const ClientId id : contradicting_) entries_.at(id).state = ClientState::kClosing;
+  return std::exchange(contradicting_, {});
+}
+
+Admission ClientRegistry::admit(const ClientHello& hello) {
+  ClientEntry* old = find_uuid(hello.uuid);
+  if (old != nullptr && old->state == ClientState::kConnected) return {Admission::Outcome::kInUse, old->id, std::nullopt};
+  if (old != nullptr) {
+    const bool current = hello.epoch == old->epoch || (!old->epoch_confirmed && hello.epoch + 1 == old->epoch);
+        // Another number of queues would look for the pages on other shards.
+    if (hello.epoch != 0 && current && hello.nonce == old->nonce && hello.queues == old->queues) {
+      old->epoch += 1;
+      old->epoch_confirmed = false;
+      old->name = hello.name;
+      old->transport = hello.transport;
+      old->state = ClientState::kConnected;
+      return {Admission::Outcome::kResumed, old->id, std::nullopt};
+    }
+  }
+  std::optional<ClientId> freed;
+  if (old != nullptr) {
+    old->state = ClientState::kClosing;
+    freed = old->id;
+  }
+  if (entries_.size() >= limits_.clients_max + (freed ? 1 : 0)) return {Admission::Outcome::kFull, ClientId(), freed};
+  const ClientId id = new_id();
+  ClientEntry& entry = entries_[id];
+  entry.id = id;
+  entry.uuid = hello.uuid;
+  entry.nonce = hello.nonce;
+  entry.epoch = 1;
+  entry.name = hello.name;
+  entry.transport = hello.transport;
+  entry.queues = hello.queues;
+  entry.policy = default_policy_;
+  if (default_policy_.dedup_group != 0) {
+    entry.policy.dedup_group = id.value();
+    entry.dedup_group = "self";
+  }
+  return {Admission::Outcome::kFresh, id, freed};
+}
+
+bool ClientRegistry::confirm(ClientId id) {
+  ClientEntry* entry = find(id);
+  if (entry == nullptr || entry->epoch_confirmed) return false;
+  entry->epoch_confirmed = true;
+  return true;
+}
+
+bool ClientRegistry::disconnected(ClientId id, bool suspended, uint64_t now_seconds) {
+  ClientEntry* entry = find(id);
+  if (entry == nullptr || entry->state != ClientState::kConnected) return false;
+  if (suspended && count(ClientState::kSuspended) < limits_.suspended_max) {
+    entry->state = ClientState::kSuspended;
+    entry->deadline_seconds = now_seconds + limits_.suspend_grace_seconds;
+    return false;
+  }
+  entry->state = ClientState::kClosing;
+  return true;
+}
+
+bool ClientRegistry::forget(ClientId id) {
+  ClientEntry* entry = find(id);
+  if (entry == nullptr || (entry->state != ClientState::kRecovered && entry->state != ClientState::kSuspended)) return false;
+  entry->state = ClientState::kClosing;
+  return true;
+}
+
+void ClientRegistry::erase(ClientId id) { entries_.erase(id); }
+
+std::vector<ClientId> ClientRegistry::expired(uint64_t now_seconds) {
+  std::vector<ClientId> out;
+  for (auto& [id, entry] : entries_) {
+    const bool away = entry.state == ClientState::kRecovered || entry.state == ClientState::kSuspended;
+    if (!away || now_seconds < entry.deadline_seconds) continue;
+    entry.state = ClientState::kClosing;
+    out.push_back(id);
+  }
+  return out;
+}
+
+ClientEntry* ClientRegistry::find(ClientId id) {
+  const auto at = entries_.find(id);
+  return at == entries_.end() ? nullptr : &at->second;
+}
+
+ClientEntry* ClientRegistry::find_uuid(const Uuid& uuid) {
+  for (auto& [id, entry] : entries_) {
+    if (entry.uuid == uuid && entry.state != ClientState::kClosing) return &entry;
+  }
+  return nullptr;
+}
+
+size_t ClientRegistry::count(ClientState state) const {
+  return static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.second.state == state; }));
+}
+
+ClientId ClientRegistry::new_id() {
+  while (next_id_ < kLocalClientIdFirst || entries_.contains(ClientId(next_id_))) {
+    next_id_ = next_id_ < kLocalClientIdFirst ? kLocalClientIdFirst : next_id_ + 1;
+  }
+  return ClientId(next_id_++);
+}
+
+}  // namespace tmem

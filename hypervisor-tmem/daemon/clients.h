@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// Who the clients are: names, uuids, and who may claim the pools of an earlier connection. Logic only: no descriptors, no
+// threads, no engine calls; the service (service.h) does what the answers here say.
+//
+// WHO MAY CLAIM OLD POOLS
+//   - uuid, nonce and epoch must match: the uuid says who, the nonce which boot, the epoch which of its connections.
+//   - Each resume moves the epoch on once. A guest restored from an old image knows an old epoch and claims nothing.
+//   - Service and client cannot learn of the new epoch in the same instant. Until the client has sent a request on the new
+//     connection (confirm()), both the new epoch and the one before it are taken; the arena remembers which it is.
+//   - A claim that does not match, and epoch 0, frees the old pools and starts with none.
+//   - A client that vanishes is freed at once; one that said it would be back waits suspend-grace; one found in the arena
+//     after a restart waits recover-grace.
+//
+// Invariants: an id and a uuid stand for one entry each. Time is an argument, in seconds of one steady clock.
+// Thread rule: the main thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/log.h"
+#include "tmem/engine.h"
+
+namespace tmem {
+
+enum class ClientState : uint8_t { kConnected, kRecovered, kSuspended, kClosing };
+
+// The epoch as the arena keeps it: twice the number, plus one while the client may not know it yet.
+constexpr uint64_t stored_epoch(uint64_t epoch, bool confirmed) { return epoch * 2 + (confirmed ? 0 : 1); }
+
+struct ClientEntry {
+  ClientId id;
+  Uuid uuid;
+  std::array<uint64_t, 2> nonce{};
+  uint64_t epoch = 0;
+  bool epoch_confirmed = false;
+  std::string name;
+  ClientState state = ClientState::kConnected;
+  std::string transport;
+  uint32_t queues = 0;
+  ClientPolicy policy;         // of the whole client; engines hold shares of it
+  std::string dedup_group;     // as the operator named it
+  uint64_t deadline_seconds = 0;  // recovered, suspended: when its pools are freed
+  LogLimit log_limit;
+
+  ClientIdentity identity() const { return {uuid, nonce, stored_epoch(epoch, epoch_confirmed), name}; }
+};
+
+// A client's part of the policy on one of its queues, and back.
+ClientPolicy policy_share(const ClientPolicy& whole, uint32_t queues, uint32_t queue);
+ClientPolicy policy_whole(const std::vector<ClientPolicy>& shares);
+
+struct ClientHello {
+  Uuid uuid;
+  std::array<uint64_t, 2> nonce{};
+  uint64_t epoch = 0;
+  std::string name;
+  std::string transport;
+  uint32_t queues = 0;
+};
+
+struct Admission {
+  enum class Outcome : uint8_t { kFresh, kResumed, kInUse, kFull };
+  Outcome outcome;
+  ClientId id;                    // kFresh, kResumed: whose connection this is; kInUse: who has the uuid
+  std::optional<ClientId> freed;  // this old client's pools are to be freed first
+};
+
+class ClientRegistry {
+ public:
+  struct Limits {
+    uint32_t clients_max = kClientsMax;
+    uint32_t suspended_max = 64;
+    uint64_t recover_grace_seconds = 60;
+    uint64_t suspend_grace_seconds = 86400;
+  };
+  ClientRegistry(const Limits& limits, const ClientPolicy& default_policy);
+
+  // What the shards found in their arenas; shard by shard, then recovery_done(). Returns clients whose shards contradict
+  // each other: they cannot be trusted and are to be detached everywhere.
+  void recovered(const ClientInfo& info);
+  std::vector<ClientId> recovery_done(uint64_t now_seconds);
+
+  Admission admit(const ClientHello& hello);
+  // The client sent a request: it knows its epoch. True: that is news, to be written to the shards.
+  bool confirm(ClientId id);
+  // The connection ended. True: nobody will be back for the pools, free them (the entry stays, kClosing, until erase()).
+  bool disconnected(ClientId id, bool suspended, uint64_t now_seconds);
+  // Marks a client that is not connected for freeing. False: unknown or connected.
+  bool forget(ClientId id);
+  void erase(ClientId id);
+  // Recovered and suspended clients whose time is over; they are kClosing now.
+  std::vector<ClientId> expired(uint64_t now_seconds);
+
+  ClientEntry* find(ClientId id);
+  const std::map<ClientId, ClientEntry>& entries() const { return entries_; }
+  size_t count(ClientState state) const;
+
+ private:
+  ClientEntry* find_uuid(const Uuid& uuid);
+  ClientId new_id();
+
+  Limits limits_;
+  ClientPolicy default_policy_;
+  std::map<ClientId, ClientEntry> entries_;
+  std::map<ClientId, std::vector<ClientPolicy>> recovered_shares_;
+  std::vector<ClientId> contradicting_;
+  uint32_t next_id_;
+};
+
+// Local processes have ids above all that Xen gives to domains.
+inline constexpr uint32_t kLocalClientIdFirst = 0x8000;
+
+}  // namespace tmem

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+#include "daemon/config_values.h"
+
+#include <charconv>
+#include <limits>
+#include <optional>
+
+namespace tmem {
+namespace {
+
+constexpr uint64_t kMegabyte = uint64_t{1} << 20;
+
+std::optional<uint64_t> parse_number(std::string_view text, uint64_t min, uint64_t max) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value < min || value > max) return std::nullopt;
+  return value;
+}
+
+// 512M, 2G, 1T, 4096K, or 25%; nothing shorter than a unit, so that a bare number is never mistaken.
+std::optional<uint64_t> parse_size(std::string_view text, const HostFigures& host) {
+  if (text.size() < 2) return std::nullopt;
+  const char unit = text.back();
+  text.remove_suffix(1);
+  if (unit == '%') {
+    const auto percent = parse_number(text, 0, 100);
+    if (!percent) return std::nullopt;
+    return host.memory_bytes / 100 * *percent;
+  }
+  const std::string_view units = "KMGT";
+  const size_t power = units.find(unit);
+  if (power == std::string_view::npos) return std::nullopt;
+  const unsigned shift = 10 * (static_cast<unsigned>(power) + 1);
+  const auto value = parse_number(text, 0, std::numeric_limits<uint64_t>::max() >> shift);
+  if (!value) return std::nullopt;
+  return *value << shift;
+}
+
+template <auto Member>
+bool set_size(Config& config, std::string_view text, const HostFigures& host) {
+  const auto bytes = parse_size(text, host);
+  if (bytes) config.*Member = *bytes;
+  return bytes.has_value();
+}
+
+template <auto Member>
+bool set_size_or_none(Config& config, std::string_view text, const HostFigures& host) {
+  if (text == "none") {
+    config.*Member = 0;
+    return true;
+  }
+  return set_size<Member>(config, text, host);
+}
+
+template <auto Member, uint64_t Min, uint64_t Max>
+bool set_number(Config& config, std::string_view text, const HostFigures&) {
+  const auto value = parse_number(text, Min, Max);
+  if (value) config.*Member = static_cast<uint32_t>(*value);
+  return value.has_value();
+}
+
+template <auto Member>
+bool set_switch(Config& config, std::string_view text, const HostFigures&) {
+  if (text != "on" && text != "off") return false;
+  config.*Member = text == "on";
+  return true;
+}
+
+// A path that fits into sockaddr_un with its zero byte.
+template <auto Member>
+bool set_socket(Config& config, std::string_view text, const HostFigures&) {
+  if (text.size() < 2 || text.size() > 107 || text.front() != '/' || text.back() == '/') return false;
+  config.*Member = std::string(text);
+  return true;
+}
+
+bool set_memory(Config& config, std::string_view text, const HostFigures& host) {
+  const auto bytes = parse_size(text, host);
+  if (!bytes || *bytes < 8 * kMegabyte) return false;
+  config.memory_bytes = *bytes;
+  return true;
+}
+
+bool set_shards(Config& config, std::string_view text, const HostFigures& host) {
+  if (text == "auto") {
+    config.shards = host.cpus < 1 ? 1 : host.cpus > 8 ? 8 : host.cpus;
+    return true;
+  }
+  return set_number<&Config::shards, 1, 32>(config, text, host);
+}
+
+bool set_log_level(Config& config, std::string_view text, const HostFigures&) {
+  constexpr std::string_view kNames[] = {"error", "warning", "info", "debug"};
+  for (unsigned i = 0; i < 4; ++i) {
+    if (text == kNames[i]) {
+      config.log_level = static_cast<LogLevel>(i);
+      return true;
+    }
+  }
+  return false;
+}
+
+constexpr std::string_view kSizes = "a size such as 512M or 2G, or a part of the host's memory such as 25%";
+constexpr std::string_view kSizesOrNone = "none, a size such as 512M or 2G, or a part of the host's memory such as 25%";
+constexpr std::string_view kSwitch = "on or off";
+constexpr std::string_view kPath = "an absolute path of at most 107 characters";
+
+constexpr ConfigValue kValues[] = {
+    {{"memory", "25%", "at least 8M: a size such as 512M or 2G, or a part of the host's memory such as 25%",
+      "memory for guests' pages and their index, all shards together"}, set_memory},
+    {{"memory-max", "100%", kSizes, "what memory may be raised to while the service runs"}, set_size<&Config::memory_bytes_max>},
+    {{"shards", "auto", "auto (one for each CPU, at most 8), or 1 to 32", "worker threads, each with an engine of its own"}, set_shards},
+    {{"memfd-socket", "/run/xen-tmem/memfd.sock", kPath, "where local processes connect"}, set_socket<&Config::memfd_socket>},
+    {{"control-socket", "/run/xen-tmem/control.sock", kPath, "where xen-tmemctl connects"}, set_socket<&Config::control_socket>},
+    {{"recover-grace", "60", "1 to 86400 seconds", "how long recovered pages wait for their owner after a restart"},
+     set_number<&Config::recover_grace_seconds, 1, 86400>},
+    {{"suspend-grace", "86400", "1 to 31536000 seconds", "how long the pages of a suspended client are kept"},
+     set_number<&Config::suspend_grace_seconds, 1, 31536000>},
+    {{"suspend-clients", "64", "0 to 4096", "clients that may be suspended at a time; the pages of further ones are freed"},
+     set_number<&Config::suspended_clients_max, 0, 4096>},
+    {{"poll-window-us", "50", "0 to 100000 microseconds", "how long a worker polls its rings before it sleeps"},
+     set_number<&Config::poll_window_us, 0, 100000>},
+    {{"ring-order-max", "7", "3 to 7", "a client's queue has at most 2^this slots"}, set_number<&Config::ring_order_max, 3, 7>},
+    {{"clients-max", "4096", "1 to 4096", "clients known at a time"}, set_number<&Config::clients_max, 1, 4096>},
+    {{"huge-pages", "on", kSwitch, "ask the kernel for transparent huge pages under the arena"}, set_switch<&Config::huge_pages>},
+    {{"verify-on-recovery", "off", kSwitch, "test the checksum of every page at a restart, not only when it is got"},
+     set_switch<&Config::verify_on_recovery>},
+    {{"log-level", "info", "error, warning, info or debug", "what is logged"}, set_log_level},
+    {{"client-weight", "100", "0 to 65535", "share of a client without a policy of its own; 0: evicted first"},
+     set_number<&Config::client_weight, 0, 65535>},
+    {{"client-cap", "none", kSizesOrNone, "most pages, counted uncompressed, that such a client may keep"},
+     set_size_or_none<&Config::client_cap_bytes>},
+    {{"client-min", "none", kSizesOrNone, "ephemeral pages, counted uncompressed, that are not evicted for others"},
+     set_size_or_none<&Config::client_min_bytes>},
+    {{"client-compress", "on", kSwitch, "compress such a client's pages"}, set_switch<&Config::client_compress>},
+    {{"client-dedup", "off", kSwitch, "keep equal pages of one such client once"}, set_switch<&Config::client_dedup>},
+};
+
+}  // namespace
+
+std::span<const ConfigValue> config_values() { return kValues; }
+
+}  // namespace tmem
