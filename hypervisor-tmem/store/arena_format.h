@@ -12,7 +12,8 @@
 // reference ever changes, and a crash before that store leaves the original as it was.
 //
 // Seal: payload, key and checksum are written first; then place, by one release store, makes the record live.
-// Death: one release store of place with codec kDead; offset and size stay and describe the hole.
+// Death: one release store of place with codec kDead; offset and size stay and describe the hole. Recovery trusts nothing of a
+// dead slot: what is free follows from what is live.
 #pragma once
 
 #include <cstddef>
@@ -47,16 +48,30 @@ constexpr Place make_place(uint32_t offset_bytes, uint32_t size_bytes, Codec cod
 constexpr uint32_t place_offset(Place p) { return (p >> 17) * static_cast<uint32_t>(kRecordAlignBytes); }
 constexpr uint32_t place_size(Place p) { return (p >> 4) & 0x1fff; }
 constexpr Codec place_codec(Place p) { return static_cast<Codec>(p & 0xf); }
+// Bytes that a payload takes in its segment.
+constexpr uint32_t record_extent(uint32_t size_bytes) {
+  constexpr uint32_t align = static_cast<uint32_t>(kRecordAlignBytes);
+  return size_bytes == 0 ? align : (size_bytes + align - 1) / align * align;
+}
+inline constexpr uint32_t kPayloadBytesMax = 0x1fff;
 
-// What the engine files a record under. For pages: the number of the object record, and the page index.
+// A dead slot's place: codec zero, and the size counts units of 8 bytes, so that one hole can be up to 64 KiB. Zero units: a
+// slot without a hole.
+constexpr Place make_hole(uint32_t offset_bytes, uint32_t hole_bytes) {
+  return make_place(offset_bytes, hole_bytes / static_cast<uint32_t>(kRecordAlignBytes), Codec::kDead);
+}
+constexpr uint32_t hole_extent(Place p) { return place_size(p) * static_cast<uint32_t>(kRecordAlignBytes); }
+inline constexpr uint32_t kHoleBytesMax = kPayloadBytesMax * static_cast<uint32_t>(kRecordAlignBytes);
+
+// What the owner files a record under. For pages: the number of the object record, and the page index.
 struct RecordKey {
   uint32_t object;
   uint32_t index;
   friend constexpr bool operator==(RecordKey, RecordKey) = default;
 };
 
-// The directory entry is header, summary and line pointer of a record in one. In a dead slot key links the free list; it is
-// rebuilt at recovery and never trusted.
+// The directory entry is header, summary and line pointer of a record in one. In a dead slot key links a free list
+// and checksum is zero, so that no flipped bit of place can raise it again; recovery rebuilds the lists and never trusts them.
 struct Slot {
   Place place;
   RecordKey key;
@@ -69,21 +84,26 @@ struct SegmentHeader {
   uint32_t logical;     // number that references use
   uint64_t generation;  // of two segments with one logical number the greater is the segment; 0: none (spare)
   uint32_t slots;       // directory entries in use, dead ones included; grows by release store
-  uint32_t reserved[11];
+  uint32_t check;       // segment_check(logical, generation): a flipped bit must not raise an old copy
+  uint32_t reserved[10];
 };
 static_assert(sizeof(SegmentHeader) == 64 && std::is_trivially_copyable_v<SegmentHeader>);
+
+constexpr uint32_t segment_check(uint32_t logical, uint64_t generation) {
+  const uint64_t mixed = (generation ^ (uint64_t{logical} << 32 | kSegmentMagic)) * 0x9e3779b97f4a7c15;
+  return static_cast<uint32_t>(mixed >> 32 ^ mixed);
+}
 
 struct ArenaHeader {
   uint64_t magic;
   uint32_t version;
   uint32_t segment_bytes;
-  uint32_t segments_max;
-  uint32_t shard;         // which shard wrote it
+  uint32_t segments_max;  // of the memory in which the arena was made
+  uint32_t shard;         // whose it is
   uint32_t shards;        // of how many
   uint32_t reserved0;
-  uint64_t instance;      // random, new whenever an arena is made from nothing
-  uint64_t checksum;      // of the fields above
-  uint64_t reserved[2];
+  uint64_t checksum;      // XXH3-64 of the fields above
+  uint64_t reserved[3];
   // Behind it, at kArenaBitmapOffset: one bit for each segment that is committed.
 };
 static_assert(sizeof(ArenaHeader) == 64 && std::is_trivially_copyable_v<ArenaHeader>);
