@@ -66,7 +66,7 @@ static void say(int id, char kind, const char *payload, size_t n)
 	for (size_t i = 0; i < n && used < sizeof(line) - 8; i++) {
 		unsigned char c = (unsigned char)payload[i];
 		if (c < ' ' || c > '~' || c == '@' || c == '\\')
-			used += (size_t)sprintf(line + used, "\\x%02x", c);
+			used += (size_t)snprintf(line + used, sizeof(line) - used, "\\x%02x", c);
 		else
 			line[used++] = (char)c;
 	}
@@ -264,7 +264,7 @@ static void finish(struct Job *job)
 		close_fd(&job->out[which]);
 	}
 	close_fd(&job->in);
-	say(job->id, 'x', text, (size_t)sprintf(text, "%d", job->code));
+	say(job->id, 'x', text, (size_t)snprintf(text, sizeof(text), "%d", job->code));
 	job->id = 0;
 }
 

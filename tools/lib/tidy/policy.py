@@ -52,7 +52,7 @@ LAYERS = {
     "hypervisor-tmem/daemon/": ("daemon", "memfd", "xen", "transport", "control", "engine", "store", "include", "proto",
                                 "control.proto"),
     "xenstore-config/": ("xenstore-config", "proto", "control.proto"),
-    "tools/": ("tools", "proto", "control.proto"),
+    "tools/": ("tools", "include", "proto", "control.proto"),
     "tools/tmem-inspect/": ("tmem-inspect", "arena_format", "include"),
     "tests/": None,  # anything
 }
