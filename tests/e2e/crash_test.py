@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""kill -9 of the service: persistent pages are all there afterwards, flushed ones stay gone, and only their owner gets them."""
+import os
+import unittest
+
+from pages import page
+from raw_front import PERSISTENT, Front, Refused
+from service import ServiceTest, wait_for
+
+PAGES = 1500
+
+
+class Crash(ServiceTest):
+    def reconnect(self, service, front):
+        """As a guest does: the same uuid and nonce, and the epoch of the last welcome."""
+        wait_for("the old connection to be seen as ended", front.closed_by_service)
+        front.close()
+        return Front(service.memfd_socket, name="again", queues=2, identity=front.identity)
+
+    def test_two_guests_lose_nothing_over_three_kills(self):
+        service = self.started("--supervise")
+        fronts = {name: Front(service.memfd_socket, name=name, queues=2) for name in ("left", "right")}
+        kept = {name: {} for name in fronts}
+        for front in fronts.values():
+            front.new_pool(0, PERSISTENT)
+        for kill in range(3):
+            for name, front in fronts.items():
+                for index in range(kill * PAGES, (kill + 1) * PAGES):
+                    self.assertEqual(front.put(0, 7, index, page(name, index), queue=index % 2), "ok")
+                    kept[name][index] = page(name, index)
+                for index in range(kill * PAGES, kill * PAGES + PAGES // 3):
+                    front.queues[index % 2].call("flush_page", pool=0, obj=(7, 0, 0), index=index)
+                    kept[name][index] = None
+            service.kill9()
+            for name in fronts:
+                fronts[name] = self.reconnect(service, fronts[name])
+                self.assertEqual(fronts[name].resumed, 1)
+            self.check(fronts, kept)
+        self.assertEqual(service.json("info")["restarts"], 3)
+
+    def check(self, fronts, kept):
+        for name, front in fronts.items():
+            self.assertEqual(front.new_pool(0, PERSISTENT), ["ok", "ok"], "a replayed new_pool keeps the pages")
+            for index, bytes_kept in kept[name].items():
+                status, got = front.get(0, 7, index, queue=index % 2)
+                self.assertEqual((status, got == bytes_kept), ("ok" if bytes_kept else "miss", True), f"{name} page {index}")
+
+    def test_an_old_epoch_claims_nothing(self):
+        service = self.started("--supervise")
+        first = Front(service.memfd_socket, queues=2)
+        first.new_pool(0, PERSISTENT)
+        first.put(0, 1, 0, page("x", 0))
+        image = first.identity  # what a saved image of the guest remembers
+        service.kill9()
+        second = self.reconnect(service, first)
+        self.assertEqual(second.resumed, 1)
+        self.assertEqual(second.get(0, 1, 0)[0], "ok")
+        service.kill9()
+        third = self.reconnect(service, second)
+        self.assertEqual(third.get(0, 1, 0)[0], "ok")
+        third.close()
+        old = wait_for("the uuid to be free", lambda: self.connect(service, image))
+        self.assertEqual(old.resumed, 0)
+        self.assertEqual(old.new_pool(0, PERSISTENT), ["ok", "ok"])
+        self.assertEqual(old.get(0, 1, 0), ("miss", None))
+
+    def connect(self, service, identity):
+        try:
+            return Front(service.memfd_socket, queues=2, identity=identity)
+        except Refused:
+            return None
+
+    def test_a_stranger_claims_nothing(self):
+        service = self.started("--supervise")
+        front = Front(service.memfd_socket, queues=2)
+        front.new_pool(0, PERSISTENT)
+        front.put(0, 1, 0, page("x", 0))
+        service.kill9()
+        uuid, _, epoch = front.identity
+        front.close()
+        stranger = Front(service.memfd_socket, queues=2, identity=(uuid, (1, 2), epoch))
+        self.assertEqual(stranger.resumed, 0)
+        self.assertEqual(stranger.get(0, 1, 0), ("no_pool", None))
+
+    def test_without_a_supervisor_a_killed_service_stays_down_and_another_can_start(self):
+        service = self.started()
+        os.kill(service.pid(), 9)
+        service.process.wait()
+        service.start()
+        self.assertEqual(service.json("list")["clients"], [])
+
+
+if __name__ == "__main__":
+    unittest.main()
