@@ -8,7 +8,6 @@
 namespace tmem {
 namespace {
 
-constexpr uint32_t kWeightMax = 65535;
 constexpr char kHexDigits[] = "0123456789abcdef";
 
 int hex_value(char c) {

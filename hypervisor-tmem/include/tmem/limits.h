@@ -15,6 +15,7 @@ inline constexpr uint32_t kPoolsMax = 65536;          // per shard, all clients 
 inline constexpr uint32_t kSharersMax = 256;          // members of one shared pool
 inline constexpr uint32_t kAuthorisedUuidsMax = 256;  // per client
 inline constexpr uint32_t kNameBytesMax = 63;
+inline constexpr uint32_t kWeightMax = 65535;         // of one client
 
 // Space. A record is named by 18 bits of segment and 14 bits of slot, an offset inside a segment by 15 bits of 8 bytes.
 inline constexpr size_t kSegmentBytes = size_t{256} << 10;
@@ -38,4 +39,5 @@ inline constexpr size_t kCompressedBytesMax = 3072;
 }  // namespace tmem
 
 static_assert(tmem::kSegmentBytes / tmem::kRecordAlignBytes == size_t{1} << 15);
+static_assert(uint64_t{tmem::kClientsMax} * tmem::kWeightMax < uint64_t{1} << 29, "weights times pages fit 64 bits");
 static_assert(tmem::kSegmentBytes / 24 < tmem::kSlotsPerSegmentMax, "a segment full of the smallest records has slots enough");

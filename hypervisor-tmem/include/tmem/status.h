@@ -35,8 +35,34 @@ enum class [[nodiscard]] Status : uint8_t {
 };
 inline constexpr unsigned kStatusCount = static_cast<unsigned>(Status::kBadArena) + 1;
 
-// Short text for logs and tools, for example "no space".
-const char* to_string(Status status);
+// Short text for logs and tools.
+constexpr const char* to_string(Status status) {
+  switch (status) {
+    case Status::kOk: return "ok";
+    case Status::kMiss: return "not there";
+    case Status::kNoSpace: return "no space";
+    case Status::kPutFlushed: return "not replaced, the old page is gone";
+    case Status::kFrozen: return "frozen";
+    case Status::kOverCap: return "over cap";
+    case Status::kNoPool: return "no such pool";
+    case Status::kPoolExists: return "pool id is taken";
+    case Status::kNoPoolSlots: return "too many pools";
+    case Status::kBadVersion: return "pool version not supported";
+    case Status::kBadPageSize: return "page size not supported";
+    case Status::kBadFlags: return "impossible pool flags";
+    case Status::kNotAuthorised: return "not authorised for this uuid";
+    case Status::kNotAllQueues: return "fewer queues than shards";
+    case Status::kBadObject: return "reserved object";
+    case Status::kCorrupt: return "stored page was damaged";
+    case Status::kNoCredit: return "no credit";
+    case Status::kNoClient: return "no such client";
+    case Status::kClientExists: return "client id is taken";
+    case Status::kNoClientSlots: return "too many clients";
+    case Status::kBadArgument: return "value out of range";
+    case Status::kBadArena: return "not an arena of this version";
+  }
+  return "unknown status";
+}
 
 // A value or the reason why there is none. Access without a check is a bug and is undefined, as for std::optional.
 template <typename T>

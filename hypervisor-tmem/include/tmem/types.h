@@ -51,6 +51,17 @@ struct Handle {
   friend constexpr auto operator<=>(const Handle&, const Handle&) = default;
 };
 
+// The pool flags word of the ABI (tmem/tmemif.h, TMEMIF_POOL_*), mirrored because the engine knows no transport;
+// transport/backend.cc asserts that both are equal.
+inline constexpr uint32_t kAbiVersion = 1;
+inline constexpr uint32_t kPoolPersistent = 0x00000001;
+inline constexpr uint32_t kPoolShared = 0x00000002;
+inline constexpr uint32_t kPoolPrecompressed = 0x00000004;  // known, always refused
+inline constexpr uint32_t kPoolPageMask = 0x000000f0;       // log2(page size) - 12
+inline constexpr uint32_t kPoolReserved = 0x00ffff08;
+inline constexpr uint32_t kPoolVersionShift = 24;
+constexpr uint32_t pool_flags(uint32_t kind) { return kind | kAbiVersion << kPoolVersionShift; }
+
 using PageView = std::span<const std::byte, kPageBytes>;
 using PageBuffer = std::span<std::byte, kPageBytes>;
 
