@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT
+// From an arena's bytes to an engine. Two walks over the records: the first takes up clients, memberships, objects and shared
+// contents in whatever order they lie, and joins them; the second files the pages.
+//
+// What a crash leaves, and what becomes of it:
+//   - a page whose object is dead, an object without a living pool, a membership without its client: killed. Their deaths were
+//     told by one kill, and the rest had not been freed yet.
+//   - two pages of one handle: the put that was replacing one by the other had not been answered, so either is right; the
+//     front, which has no answer, puts again.
+//   - two copies of one record, from a move: the same bytes, either is right. Of two records of a client the newer version.
+//   - an object or a content to which nothing refers: killed.
+#include <cstring>
+
+#include "engine/engine_impl.h"
+
+namespace tmem {
+
+namespace {
+
+bool is_page(Codec codec) {
+  return codec == Codec::kRaw || codec == Codec::kLz4 || codec == Codec::kSameFilled || codec == Codec::kReference;
+}
+
+// False: not of that size, so not written by this version.
+template <typename Meta>
+bool copy_meta(const RecordView& view, Meta& meta) {
+  if (view.payload.size() != sizeof meta) return false;
+  std::memcpy(&meta, view.payload.data(), sizeof meta);
+  return true;
+}
+
+}  // namespace
+
+Status Engine::Impl::recover() {
+  for (RecordRef record = arena->first(); !record.none();) {
+    const RecordRef next = arena->next(record);
+    const Status status = recover_record(record, arena->view(record));
+    if (status != Status::kOk) return status;
+    record = next;
+  }
+  const Status linked = link_recovered();
+  if (linked != Status::kOk) return linked;
+  for (RecordRef record = arena->first(); !record.none();) {
+    const RecordRef next = arena->next(record);
+    const RecordView view = arena->view(record);
+    if (is_page(view.codec)) {
+      const Status status = recover_page(record, view);
+      if (status != Status::kOk) return status;
+    }
+    record = next;
+  }
+  dedup.recover_end();
+  drop_empty_objects();
+  return Status::kOk;
+}
+
+Status Engine::Impl::recover_record(RecordRef record, const RecordView& view) {
+  if (view.codec == Codec::kMeta) return recover_meta(record, view);
+  if (view.codec == Codec::kContent)
+    return dedup.recover(view.key.object, view.key.index, record) ? Status::kOk : Status::kNoSpace;
+  return Status::kOk;
+}
+
+// Metas are few and everything hangs on them: their checksums are always tested.
+Status Engine::Impl::recover_meta(RecordRef record, const RecordView& view) {
+  if (arena->verify(record)) {
+    const uint32_t number = view.key.object;
+    switch (static_cast<MetaKind>(view.key.index)) {
+      case MetaKind::kClient: {
+        ClientMeta meta;
+        if (copy_meta(view, meta)) return recover_client(record, number, meta);
+        break;
+      }
+      case MetaKind::kMembership: {
+        MembershipMeta meta;
+        if (copy_meta(view, meta)) return recover_membership(record, number, meta);
+        break;
+      }
+      case MetaKind::kObject: {
+        ObjectMeta meta;
+        if (copy_meta(view, meta)) return recover_object(record, number, meta);
+        break;
+      }
+      case MetaKind::kAuthorisation: {
+        AuthorisationMeta meta;
+        if (copy_meta(view, meta)) return recover_authorisation(record, number, meta);
+        break;
+      }
+    }
+  }
+  arena->kill(record);
+  return Status::kOk;
+}
+
+Status Engine::Impl::recover_client(RecordRef record, uint32_t slot, const ClientMeta& meta) {
+  const bool known = slot < clients.top() && clients[slot].used;
+  if (slot >= kClientsMax || meta.weight > kWeightMax || (known && clients[slot].version == meta.version)) {
+    arena->kill(record);
+    return Status::kOk;
+  }
+  if (!known && !clients.claim(slot)) return Status::kNoSpace;
+  Client& client = clients[slot];
+  if (known) {  // two versions: the older is the spare, a third (from a move) has no use
+    RecordRef& older = client.version < meta.version ? client.meta : record;
+    if (!client.meta_spare.none()) arena->kill(client.meta_spare);
+    client.meta_spare = older;
+    if (older == record) return Status::kOk;
+  }
+  client.id = ClientId(meta.client);
+  client.policy.weight = meta.weight;
+  client.policy.cap_pages = meta.cap_pages;
+  client.policy.min_pages = meta.min_pages;
+  client.policy.compress = (meta.flags & kClientMetaCompress) != 0;
+  client.policy.frozen = (meta.flags & kClientMetaFrozen) != 0;
+  client.policy.dedup_group = meta.dedup_group;
+  client.all_queues = (meta.flags & kClientMetaAllQueues) != 0;
+  client.uuid = meta.uuid;
+  client.nonce = meta.nonce;
+  client.epoch = meta.epoch;
+  client.name = meta.name;
+  client.name.back() = 0;
+  client.version = meta.version;
+  client.meta = record;
+  client.used = true;
+  return Status::kOk;
+}
+
+// The node holds what the record says until link_recovered() joins it; the pool's part goes to the pool at once.
+Status Engine::Impl::recover_membership(RecordRef record, uint32_t number, const MembershipMeta& meta) {
+  const bool known = number < memberships.top() && memberships[number].used;
+  if (known || number >= kPoolsMax * 2 || meta.pool_number >= kPoolsMax || meta.client_slot >= kClientsMax ||
+      meta.pool >= kPoolsPerClientMax) {
+    arena->kill(record);
+    return Status::kOk;
+  }
+  if (!memberships.claim(number)) return Status::kNoSpace;
+  Membership& membership = memberships[number];
+  membership.client = meta.client_slot;
+  membership.pool = meta.pool_number;
+  membership.id = meta.pool;
+  membership.meta = record;
+  membership.used = true;
+  if (meta.pool_number < pools.top() && pools[meta.pool_number].used) return Status::kOk;
+  if (!pools.claim(meta.pool_number)) return Status::kNoSpace;
+  Pool& pool = pools[meta.pool_number];
+  pool.uuid = meta.uuid;
+  pool.flags = meta.flags;
+  pool.persistent = (meta.flags & kPoolPersistent) != 0;
+  pool.shared = (meta.flags & kPoolShared) != 0;
+  pool.used = true;
+  return Status::kOk;
+}
+
+Status Engine::Impl::recover_object(RecordRef record, uint32_t number, const ObjectMeta& meta) {
+  const bool known = number < objects.top() && objects[number].used;
+  if (known || number >= kObjectsMax || meta.object.reserved()) {
+    arena->kill(record);
+    return Status::kOk;
+  }
+  if (!objects.claim(number)) return Status::kNoSpace;
+  Object& object = objects[number];
+  object.id = meta.object;
+  object.pool = meta.pool_number;
+  object.meta = record;
+  object.used = true;
+  return Status::kOk;
+}
+
+Status Engine::Impl::recover_authorisation(RecordRef record, uint32_t number, const AuthorisationMeta& meta) {
+  const bool known = number < authorisations.top() && authorisations[number].used;
+  if (known || number >= kClientsMax * kAuthorisedUuidsMax) {
+    arena->kill(record);
+    return Status::kOk;
+  }
+  if (!authorisations.claim(number)) return Status::kNoSpace;
+  authorisations[number].uuid = meta.uuid;
+  authorisations[number].client = meta.client_slot;
+  authorisations[number].meta = record;
+  authorisations[number].used = true;
+  return Status::kOk;
+}
+
+// Joins what the first walk found, from the top down; what hangs on nothing is killed.
+Status Engine::Impl::link_recovered() {
+  const auto alive = [this](uint32_t client) { return client < clients.top() && clients[client].used; };
+  const auto discard = [this](auto& node) {
+    arena->kill(node.meta);
+    node.used = false;
+  };
+  for (uint32_t n = 0; n < clients.top(); ++n) {
+    if (!clients[n].used) continue;
+    client_hash.insert(n);
+    weight_sum += clients[n].policy.weight;
+    meta_bytes += sizeof(ClientMeta) * (clients[n].meta_spare.none() ? 1 : 2);
+  }
+  for (uint32_t n = 0; n < memberships.top(); ++n) {
+    Membership& membership = memberships[n];
+    if (!membership.used) continue;
+    const bool joined = alive(membership.client) && (pools[membership.pool].shared || pools[membership.pool].sharers == 0);
+    if (joined && !fit_pool_id(clients[membership.client], membership.id)) return Status::kNoSpace;
+    if (!joined || clients[membership.client].membership_of[membership.id] != kNone) {
+      discard(membership);
+      continue;
+    }
+    link_membership(n);
+    meta_bytes += sizeof(MembershipMeta);
+  }
+  for (uint32_t n = 0; n < pools.top(); ++n) {
+    pools[n].used = pools[n].used && pools[n].sharers > 0;
+    if (pools[n].used && pools[n].shared) shared_pools.insert(n);
+  }
+  for (uint32_t n = 0; n < authorisations.top(); ++n) {
+    Authorisation& authorisation = authorisations[n];
+    if (!authorisation.used) continue;
+    if (!alive(authorisation.client)) {
+      discard(authorisation);
+      continue;
+    }
+    Client& client = clients[authorisation.client];
+    ClientAuthorisations::push_front(authorisations, client.first_authorisation, n);
+    ++client.authorisations;
+    meta_bytes += sizeof(AuthorisationMeta);
+  }
+  for (uint32_t n = 0; n < objects.top(); ++n) {
+    Object& object = objects[n];
+    if (!object.used) continue;
+    if (object.pool >= pools.top() || !pools[object.pool].used) {
+      discard(object);
+      continue;
+    }
+    object.shared = pools[object.pool].shared;
+    object_hash.insert(n);
+    ObjectList::push_front(objects, pools[object.pool].first_object, n);
+    ++pools[object.pool].objects;
+    meta_bytes += sizeof(ObjectMeta);
+  }
+  const auto used = [](const auto& node) { return node.used; };
+  clients.link_unclaimed(used);
+  memberships.link_unclaimed(used);
+  pools.link_unclaimed(used);
+  authorisations.link_unclaimed(used);
+  objects.link_unclaimed(used);
+  return Status::kOk;
+}
+
+// A shared pool's pages are billed to one of its members: who put them is not written down.
+Status Engine::Impl::recover_page(RecordRef record, const RecordView& view) {
+  const uint32_t number = view.key.object;
+  if (number >= objects.top() || !objects[number].used) {
+    arena->kill(record);
+    return Status::kOk;
+  }
+  if (view.codec == Codec::kReference) {
+    uint32_t content = kNone;
+    if (view.payload.size() == sizeof content && arena->verify(record))
+      std::memcpy(&content, view.payload.data(), sizeof content);
+    if (dedup.record_of(content).none()) {
+      arena->kill(record);
+      return Status::kOk;
+    }
+  }
+  uint32_t n = find_extent(number, view.key.index >> kExtentShift);
+  if (n == kNone) {
+    const uint32_t pool = objects[number].pool;
+    const Door door{memberships[pools[pool].first_membership].client, pools[pool].first_membership, pool};
+    n = create_extent(door, number, view.key.index >> kExtentShift, false);
+    if (n == kNone) return Status::kNoSpace;
+  }
+  const uint32_t slot = view.key.index & (kExtentPages - 1);
+  if (!extents[n].record[slot].none()) {
+    arena->kill(record);
+    return Status::kOk;
+  }
+  if (view.codec == Codec::kReference) {
+    uint32_t content;
+    std::memcpy(&content, view.payload.data(), sizeof content);
+    static_cast<void>(dedup.recover_reference(content));
+  }
+  place(n, slot, record, static_cast<uint32_t>(view.payload.size()));
+  return Status::kOk;
+}
+
+void Engine::Impl::drop_empty_objects() {
+  for (uint32_t n = 0; n < objects.top(); ++n) {
+    if (objects[n].used) release_if_empty(n, kNone);
+  }
+}
+
+}  // namespace tmem

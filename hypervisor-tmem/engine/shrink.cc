@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// The engine's spare time: what is dead is freed, memory over the target is given back, holes are brought together. Each step
+// is short; requests come first.
+#include <algorithm>
+#include <limits>
+
+#include "engine/engine_impl.h"
+
+namespace tmem {
+
+namespace {
+
+constexpr uint32_t kMovesPerStep = 64;
+constexpr size_t kCompactionWorthBytes = kSegmentBytes / 4;
+constexpr uint64_t kCompactBelowFreePart = 8;  // with more than an eighth of the arena free, holes are good enough
+
+}  // namespace
+
+bool Engine::Impl::step() {
+  begin_work();
+  if (teardown(kTeardownPagesPerStep) > 0) return true;
+  if (shrink()) return true;
+  if (may_grow() || arena->free_bytes() > arena->arena_bytes() / kCompactBelowFreePart) return false;
+  return arena->compact_step(kCompactionWorthBytes);
+}
+
+// The index may use what the arena leaves of the target, and keeps what it has.
+void Engine::Impl::memory_changed() {
+  const uint64_t arena_bytes = arena->arena_bytes() + arena->overhead_bytes();
+  const uint64_t left = config.memory_bytes_target > arena_bytes ? config.memory_bytes_target - arena_bytes : 0;
+  memory.set_limit(std::max(left, memory.bytes()));
+}
+
+// Empties a segment and gives it back: its records move into the others' free space, which eviction makes if there is none.
+// What is persistent stays, and then so does the segment.
+bool Engine::Impl::shrink() {
+  const uint64_t wanted = index_starved ? std::min(memory_bytes() - 1, config.memory_bytes_target) : config.memory_bytes_target;
+  if (memory_bytes() <= wanted) {
+    if (retiring_segment != kNone) arena->retire_cancel(retiring_segment);
+    retiring_segment = kNone;
+    return false;
+  }
+  if (retiring_segment == kNone) {
+    if (arena->segments() <= 1) return false;
+    const Result<uint32_t> segment = arena->retire_begin();
+    if (!segment.ok()) return free_something(kNone) > 0;
+    retiring_segment = segment.value();
+  }
+  for (uint32_t moves = 0; moves < kMovesPerStep; ++moves) {
+    if (arena->retire_next(retiring_segment).none()) {
+      arena->retire_end(retiring_segment);
+      retiring_segment = kNone;
+      index_starved = false;
+      memory_changed();
+      return true;
+    }
+    if (move_record(retiring_segment)) continue;
+    if (work_left == 0) return true;
+    if (free_something(kNone) > 0) continue;
+    arena->retire_cancel(retiring_segment);
+    retiring_segment = kNone;
+    index_starved = false;
+    return false;
+  }
+  return true;
+}
+
+bool Engine::Impl::move_record(uint32_t segment) {
+  const RecordRef from = arena->retire_next(segment);
+  const RecordView view = arena->view(from);
+  const size_t bytes = view.payload.size();
+  const RecordKey key = view.key;
+  const Codec codec = view.codec;
+  const uint64_t before = arena->segments_compacted();
+  const bool room = arena->reserve(bytes, compactions_left) == Status::kOk;
+  compactions_left -= static_cast<uint32_t>(std::min<uint64_t>(arena->segments_compacted() - before, compactions_left));
+  if (!room) return false;
+  if (!reference_moved(key, codec, from, from)) {  // nobody's: damaged while in use
+    arena->kill(from);
+    return true;
+  }
+  const RecordRef to = arena->move(from);
+  return reference_moved(key, codec, from, to);
+}
+
+// Whoever holds the record by its old name gets the new one. from == to asks only whether there is somebody.
+bool Engine::Impl::reference_moved(RecordKey key, Codec codec, RecordRef from, RecordRef to) {
+  const auto follow = [&](auto& nodes) {
+    if (key.object >= nodes.top() || !nodes[key.object].used || nodes[key.object].meta != from) return false;
+    nodes[key.object].meta = to;
+    return true;
+  };
+  if (codec == Codec::kContent) return dedup.moved(key.object, from, to);
+  if (codec == Codec::kMeta) {
+    switch (static_cast<MetaKind>(key.index)) {
+      case MetaKind::kClient:
+        if (key.object >= clients.top() || !clients[key.object].used || clients[key.object].meta_spare != from)
+          return follow(clients);
+        clients[key.object].meta_spare = to;
+        return true;
+      case MetaKind::kMembership: return follow(memberships);
+      case MetaKind::kObject: return follow(objects);
+      case MetaKind::kAuthorisation: return follow(authorisations);
+    }
+    return false;
+  }
+  const uint32_t n = find_extent(key.object, key.index >> kExtentShift);
+  if (n == kNone) return false;
+  RecordRef& held = extents[n].record[key.index & (kExtentPages - 1)];
+  if (held != from) return false;
+  held = to;
+  return true;
+}
+
+}  // namespace tmem
