@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Callers that can sleep. A waiter polls for a while, because a sleep costs as much as ten puts, and then sleeps in one of
+ * two ways: the first one of a queue goes into the owner's wait(), on the doorbell; it leads. Those after it, and all of
+ * them where the owner is driven by interrupts, follow: they sleep on the queue's event, are woken when a follower's op has
+ * finished or when the leader leaves, and look again. The leader's own doorbell is certain: it is asked for under the
+ * queue's lock while the op is in flight, whoever consumes the response then.
+ */
+#include "tmem_front_core.h"
+
+#define POLLS_PER_CLOCK 32u
+
+static bool is_finished(struct tmem_front_op *op)
+{
+	return tmem_load_acquire(&op->finished) != 0;
+}
+
+/* Returns with the queue's lock held. */
+static void follow(struct tmem_front_queue *q)
+{
+	uint32_t seen = tmem_os_event_read(&q->event);
+
+	q->sleepers++;
+	tmem_os_release(&q->lock);
+	tmem_os_event_wait(&q->event, seen);
+	tmem_os_acquire(&q->lock);
+	q->sleepers--;
+}
+
+/* Returns with the queue's lock held. */
+static void lead(struct tmem_front *front, struct tmem_front_queue *q)
+{
+	q->leading = true;
+	tmem_os_release(&q->lock);
+	front->config.ops->wait(front->config.owner, (uint32_t)(q - front->queue));
+	tmem_os_acquire(&q->lock);
+	q->leading = false;
+	q->wake = true; /* a follower takes over */
+}
+
+static void sleep_once(struct tmem_front *front, struct tmem_front_queue *q, struct tmem_front_op *op)
+{
+	bool connected, there;
+
+	tmem_os_acquire(&q->lock);
+	if (is_finished(op) || &front->queue[tmem_load_once(&op->queue)] != q) {
+		tmem_front_settle(front, q, false);
+		return;
+	}
+	connected = q->state == TMEM_FRONT_STATE_CONNECTED;
+	if (q->leading || !front->config.ops->wait) {
+		there = !q->leading && connected && tmem_front_arm_locked(q);
+		if (!there) {
+			q->stats.sleeps++;
+			follow(q);
+		}
+	} else {
+		there = connected && tmem_front_arm_locked(q);
+		if (!there) {
+			q->stats.sleeps++;
+			lead(front, q);
+		}
+	}
+	tmem_front_settle(front, q, false);
+}
+
+/**
+ * tmem_front_wait() - wait for the completion of an operation
+ * @front: the front
+ * @op: submitted, without done()
+ *
+ * Context: may sleep. If the owner reconnects meanwhile, this takes as long as that takes.
+ */
+void tmem_front_wait(struct tmem_front *front, struct tmem_front_op *op)
+{
+	uint64_t since = 0;
+	uint32_t polls = 0;
+	uint32_t queue;
+
+	while (!is_finished(op)) {
+		queue = tmem_load_once(&op->queue);
+		if (tmem_front_poll(front, queue))
+			continue;
+		if (front->config.poll_ns) {
+			tmem_os_relax();
+			if (++polls % POLLS_PER_CLOCK)
+				continue;
+			if (!since)
+				since = tmem_os_now_ns();
+			if (tmem_os_now_ns() - since < front->config.poll_ns)
+				continue;
+		}
+		sleep_once(front, &front->queue[queue], op);
+		since = 0;
+	}
+}
+
+/**
+ * tmem_front_call() - do an operation and wait for its result
+ * @front: the front
+ * @op: set up, without done()
+ *
+ * Context: may sleep, but does not when a put finds a credit.
+ * Return: the status.
+ */
+uint32_t tmem_front_call(struct tmem_front *front, struct tmem_front_op *op)
+{
+	tmem_front_submit(front, op);
+	if (!is_finished(op))
+		tmem_front_wait(front, op);
+	return op->status;
+}
+
+/**
+ * tmem_front_errno() - what a status is to those who speak in error numbers
+ * @status: of a completed operation
+ *
+ * For a persistent page that was stored, -ENOENT is a loss too; only its owner knows.
+ *
+ * Return: zero or a negative error number.
+ */
+int tmem_front_errno(uint32_t status)
+{
+	switch (status) {
+	case TMEMIF_OK:
+		return 0;
+	case TMEMIF_MISS:
+		return -ENOENT;
+	case TMEMIF_NO_SPACE:
+	case TMEMIF_PUT_FLUSHED:
+	case TMEMIF_FROZEN:
+	case TMEMIF_OVER_CAP:
+	case TMEMIF_NO_POOL_SLOTS:
+	case TMEMIF_NO_CREDIT:
+		return -ENOSPC;
+	case TMEMIF_POOL_EXISTS:
+		return -EEXIST;
+	case TMEMIF_NOT_AUTHORISED:
+		return -EACCES;
+	case TMEMIF_BAD_VERSION:
+	case TMEMIF_BAD_PAGE_SIZE:
+	case TMEMIF_BAD_FLAGS:
+	case TMEMIF_NOT_ALL_QUEUES:
+	case TMEMIF_BAD_OBJECT:
+	case TMEMIF_BAD_REQUEST:
+		return -EINVAL;
+	case TMEM_FRONT_CLOSED:
+		return -ENODEV;
+	default: /* NO_POOL, CORRUPT */
+		return -EIO;
+	}
+}
