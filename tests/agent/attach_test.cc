@@ -108,11 +108,25 @@ TEST_F(Agent, AReplacedServiceDomainGetsItsGuestsAgain) {
   reconciler.reconcile();
   destroy(1);
   reconciler.reconcile();
+  EXPECT_EQ(front("state"), "(none)") << "the guest sees the old device go";
   domain(9, "tmem");
   reconciler.reconcile();
   EXPECT_EQ(front("backend-id"), "9");
   EXPECT_EQ(front("state"), "1");
   EXPECT_EQ(store_.read(backend_path(9, 7) + "/online"), "1");
+}
+
+TEST_F(Agent, AServiceDomainThatWasReplacedBetweenTwoRoundsIsFirstTakenAwayFromTheGuest) {
+  domain(1, "tmem");
+  domain(7, "web1");
+  auto reconciler = agent(true);
+  reconciler.reconcile();
+  destroy(1);
+  domain(9, "tmem");
+  EXPECT_FALSE(reconciler.reconcile());
+  EXPECT_EQ(front("state"), "(none)");
+  EXPECT_TRUE(reconciler.reconcile());
+  EXPECT_EQ(front("backend-id"), "9");
 }
 
 TEST_F(Agent, DetachWaitsForTheBackendToCloseAndThenRemovesTheFrontend) {
@@ -148,6 +162,7 @@ TEST_F(Agent, AGuestThatRewritesItsFrontendIsAttachedAnewAndHarmsNobodyElse) {
   reconciler.reconcile();
   store_.nodes[backend_path(1, 8) + "/state"].value = "4";
   store_.nodes[frontend_path(7) + "/backend"].value = backend_path(1, 8);
+  reconciler.reconcile();
   reconciler.reconcile();
   EXPECT_EQ(front("backend"), backend_path(1, 7));
   EXPECT_EQ(store_.read(backend_path(1, 8) + "/state"), "4");

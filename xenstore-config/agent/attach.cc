@@ -63,8 +63,6 @@ void attach(Store& store, Domid backend, Domid guest, const GuestName& name, con
   const Permissions of_backend{backend, guest}, of_guest{guest, backend};
   const Permissions above_backend{0, backend}, above_guest{0, guest};
   store.transaction([&](StoreView& t) {
-    t.remove(back);
-    t.remove(front);
     t.write(parent(parent(back)), "", above_backend);
     t.write(parent(back), "", above_backend);
     t.write(parent(front), "", above_guest);
@@ -129,6 +127,13 @@ bool Reconciler::reconcile_guest(Domid backend, Domid guest) {
   if (wanted(guest, known)) {
     if (has_back && has_front && online) return true;
     if (has_back && !online && store_.read(back + "/" TMEM_XS_STATE) != kClosed) return false;  // closes first
+    if (has_back || store_.read(front + "/" TMEM_XS_BACKEND)) {
+      // Leftovers, of another service domain most likely. The guest has to see the old device go before a new one comes, or
+      // it takes the new one for the old; so the new one has to wait for the next round.
+      store_.remove(front);
+      store_.remove(back);
+      return false;
+    }
     attach(store_, backend, guest, name, known.found.policy);
     log_(LOG_INFO, "guest '" + name.name + "' (dom " + std::to_string(guest) + ") attached to dom " + std::to_string(backend) + ", policy from " +
                        to_string(known.found.source) + (known.found.file.empty() ? "" : " " + known.found.file));
@@ -172,6 +177,7 @@ bool Reconciler::reconcile() {
     if (backend_) log_(LOG_WARNING, "the service's domain '" + options_.backend_domain + "' is gone; guests go on without tmem");
     backend_.reset();
     remove_stale(0, present);
+    for (const Domid guest : present) store_.remove(frontend_path(guest));  // so that the guests know, too
     return true;
   }
   adopt_backend(*backend);

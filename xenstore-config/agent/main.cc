@@ -15,7 +15,7 @@
 namespace {
 namespace asio = boost::asio;
 using namespace tmem::agent;
-using namespace std::chrono_literals;
+using std::chrono::milliseconds;
 
 struct Arguments {
   Reconciler::Options options;
@@ -24,9 +24,9 @@ struct Arguments {
   bool debug = false;
 };
 
-constexpr auto kRetry = 200ms;      // while a domain is being built or a backend closes
-constexpr auto kReconnect = 1000ms; // while xenstored is away
-constexpr auto kSweep = 30s;        // a round without an event, for whatever was missed
+constexpr milliseconds kRetry{200};      // while a domain is being built or a backend closes
+constexpr milliseconds kReconnect{1000}; // while xenstored is away
+constexpr milliseconds kSweep{30000};    // a round without an event, for whatever was missed
 
 void log(const Arguments& arguments, int priority, const std::string& text) {
   if (priority > LOG_INFO && !arguments.debug) return;
@@ -55,7 +55,7 @@ class Session {
   }
   void round() {
     const bool settled = reconciler_.reconcile();
-    timer_.expires_after(settled ? std::chrono::duration_cast<std::chrono::milliseconds>(kSweep) : kRetry);
+    timer_.expires_after(settled ? kSweep : kRetry);
     timer_.async_wait([this](boost::system::error_code error) {
       if (!error) round();
     });
