@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The connection over xenbus: queues' memory granted to the service's domain, one event channel a queue, the handshake of
+ * proto/tmem/tmem_xs.h. There is one device; its memory outlives it, because what was in flight lies in the slots.
+ *
+ * The backend's nodes are not trusted: each number is bounded here, once. A grant that the backend still holds is never
+ * taken back by force: its memory is left to it (leaked) and the queue gets new pages.
+ *
+ * Locking: all set-up and take-down under tmem_guest.lock. The interrupt handler uses only tmem_channel.queue and the front.
+ */
+#include "guest.h"
+
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include <xen/events.h>
+#include <xen/grant_table.h>
+#include <xen/interface/grant_table.h>
+#include <xen/page.h>
+#include <xen/xenbus.h>
+
+#include "tmem/tmem_xs.h"
+
+static unsigned int tmem_queues;
+module_param_named(queues, tmem_queues, uint, 0444);
+MODULE_PARM_DESC(queues, "queues to the service; 0: one for each processor, as far as it serves them (default 0)");
+
+/* Domain and grants of one queue. Allocated at first use and kept until the module leaves. */
+struct tmem_channel {
+	u32 queue;
+	u8 *memory;           /* TMEMIF_QUEUE_PAGES(order), vmalloc */
+	__le32 *directory;    /* one page */
+	grant_ref_t *refs;    /* pages, then the directory */
+	u32 refs_count;       /* granted of them */
+	evtchn_port_t port;
+	int irq;              /* 0: none */
+};
+
+static struct {
+	struct xenbus_device *device;
+	u32 queues;
+	u32 order;
+	struct tmem_channel channel[TMEMIF_QUEUES_MAX];
+} tmem_bus;
+
+void tmem_bus_notify(void *owner, u32 queue)
+{
+	int irq = READ_ONCE(tmem_bus.channel[queue].irq);
+
+	if (irq)
+		notify_remote_via_irq(irq);
+}
+
+static irqreturn_t tmem_bus_interrupt(int irq, void *data)
+{
+	struct tmem_channel *channel = data;
+	u32 handled = tmem_front_poll(&tmem_guest.front, channel->queue);
+
+	tmem_front_interrupt(&tmem_guest.front, channel->queue);
+	/* A ring without work counts against the backend: Xen's event core then delays the next one. */
+	xen_irq_lateeoi(irq, handled ? 0 : XEN_EOI_FLAG_SPURIOUS);
+	return IRQ_HANDLED;
+}
+
+static u32 tmem_channel_pages(void)
+{
+	return TMEMIF_QUEUE_PAGES(tmem_bus.order);
+}
+
+static int tmem_channel_allocate(struct tmem_channel *channel)
+{
+	if (channel->memory)
+		return 0;
+	channel->memory = vzalloc((size_t)tmem_channel_pages() * PAGE_SIZE);
+	channel->directory = (__le32 *)get_zeroed_page(GFP_KERNEL);
+	channel->refs = kcalloc(tmem_channel_pages() + 1, sizeof(*channel->refs), GFP_KERNEL);
+	if (channel->memory && channel->directory && channel->refs)
+		return 0;
+	vfree(channel->memory);
+	free_page((unsigned long)channel->directory);
+	kfree(channel->refs);
+	channel->memory = NULL;
+	return -ENOMEM;
+}
+
+/* A ring that nobody has written to: what a backend takes up before the front attaches. */
+static void tmem_channel_reset(struct tmem_channel *channel)
+{
+	struct tmemif_ring_control *control = (void *)channel->memory;
+
+	memset(control, 0, sizeof(*control));
+	control->request_event = 1;
+	control->response_event = 1;
+}
+
+static int tmem_channel_grant(struct tmem_channel *channel, domid_t to)
+{
+	u32 pages = tmem_channel_pages();
+	u32 i;
+	int ref;
+
+	for (i = 0; i <= pages; i++) {
+		struct page *page = i < pages ? vmalloc_to_page(channel->memory + (size_t)i * PAGE_SIZE) :
+						virt_to_page(channel->directory);
+
+		ref = gnttab_grant_foreign_access(to, xen_page_to_gfn(page), i == pages);
+		if (ref < 0)
+			return ref;
+		channel->refs[i] = ref;
+		channel->refs_count = i + 1;
+		if (i < pages)
+			channel->directory[i] = cpu_to_le32(ref);
+	}
+	return 0;
+}
+
+static int tmem_channel_open(struct tmem_channel *channel, struct xenbus_device *device)
+{
+	int error = tmem_channel_allocate(channel);
+
+	if (error)
+		return error;
+	tmem_channel_reset(channel);
+	error = tmem_channel_grant(channel, device->otherend_id);
+	if (error)
+		return error;
+	error = xenbus_alloc_evtchn(device, &channel->port);
+	if (error)
+		return error;
+	error = bind_evtchn_to_irqhandler_lateeoi(channel->port, tmem_bus_interrupt, 0, "tmem", channel);
+	if (error < 0) {
+		xenbus_free_evtchn(device, channel->port);
+		return error;
+	}
+	WRITE_ONCE(channel->irq, error);
+	return 0;
+}
+
+/* Ends interrupt and grants; memory stays, for what is in flight, unless the backend still holds some of it. */
+static void tmem_channel_close(struct tmem_channel *channel)
+{
+	u32 held = 0;
+	int irq = channel->irq;
+
+	WRITE_ONCE(channel->irq, 0);
+	if (irq)
+		unbind_from_irqhandler(irq, channel); /* closes the event channel too */
+	for (; channel->refs_count; channel->refs_count--) {
+		if (!gnttab_try_end_foreign_access(channel->refs[channel->refs_count - 1]))
+			held++;
+	}
+	if (!held)
+		return;
+	/* In flight data was copied by the front's next attach, or is lost with its close: new pages next time, these stay. */
+	pr_warn("queue %u: the backend still holds %u pages; they are left to it\n", channel->queue, held);
+	channel->memory = NULL;
+	channel->directory = NULL;
+	channel->refs = NULL;
+}
+
+static void tmem_bus_close_channels(void)
+{
+	u32 i;
+
+	for (i = 0; i < tmem_bus.queues; i++)
+		tmem_channel_close(&tmem_bus.channel[i]);
+}
+
+/* One number out of a node's words KEY=NUMBER. */
+static bool tmem_bus_word(const char *words, const char *key, u64 *value)
+{
+	size_t length = strlen(key);
+	const char *at;
+	char number[24];
+
+	for (at = words; (at = strstr(at, key)); at += length) {
+		if ((at == words || at[-1] == ' ') && at[length] == '=') {
+			at += length + 1;
+			strscpy(number, at, min(sizeof(number), strcspn(at, " -") + 1));
+			return kstrtou64(number, 10, value) == 0;
+		}
+	}
+	return false;
+}
+
+static u64 tmem_bus_service(struct xenbus_device *device, const char *key, u64 otherwise)
+{
+	char *words = xenbus_read(XBT_NIL, device->otherend, TMEM_XS_SERVICE, NULL);
+	u64 value = otherwise;
+
+	if (IS_ERR(words))
+		return otherwise;
+	if (!tmem_bus_word(words, key, &value))
+		value = otherwise;
+	kfree(words);
+	return value;
+}
+
+static int tmem_bus_write_nodes(struct xenbus_device *device)
+{
+	struct xenbus_transaction transaction;
+	char *queues;
+	int error;
+	u32 i;
+
+	queues = kzalloc(TMEMIF_QUEUES_MAX * 24, GFP_KERNEL);
+	if (!queues)
+		return -ENOMEM;
+	for (i = 0; i < tmem_bus.queues; i++) {
+		struct tmem_channel *channel = &tmem_bus.channel[i];
+
+		snprintf(queues + strlen(queues), 24, "%s%u:%u", i ? " " : "", channel->refs[channel->refs_count - 1], channel->port);
+	}
+	do {
+		error = xenbus_transaction_start(&transaction);
+		if (error)
+			break;
+		error = xenbus_printf(transaction, device->nodename, TMEM_XS_CONNECT, "version=%u queues=%u ring-order=%u",
+				      TMEMIF_VERSION, tmem_bus.queues, tmem_bus.order);
+		if (!error)
+			error = xenbus_printf(transaction, device->nodename, TMEM_XS_QUEUES, "%s", queues);
+		if (!error)
+			error = xenbus_printf(transaction, device->nodename, TMEM_XS_IDENTITY,
+					      "nonce=%016llx%016llx epoch=%llu suspended=0", tmem_guest.nonce[0],
+					      tmem_guest.nonce[1], tmem_guest.epoch);
+		if (error) {
+			xenbus_transaction_end(transaction, 1);
+			break;
+		}
+		error = xenbus_transaction_end(transaction, 0);
+	} while (error == -EAGAIN);
+	kfree(queues);
+	return error;
+}
+
+/* Numbers of queues and ring order are settled once: later connections must serve them as well. */
+static int tmem_bus_settle(struct xenbus_device *device)
+{
+	u64 queues_max = tmem_bus_service(device, "max-queues", 0);
+	u64 order_max = tmem_bus_service(device, "max-ring-order", 0);
+
+	if (!tmem_bus.queues) {
+		u32 wanted = min_t(u32, tmem_queues ?: num_online_cpus(), tmem_guest.front.config.queues_max);
+
+		tmem_bus.queues = min_t(u64, wanted, queues_max);
+		tmem_bus.order = min_t(u64, TMEMIF_RING_ORDER_DEFAULT, order_max);
+	}
+	if (!tmem_bus.queues || tmem_bus.queues > queues_max || tmem_bus.order > order_max ||
+	    tmem_bus.order < TMEMIF_RING_ORDER_MIN)
+		return -EPROTO;
+	return 0;
+}
+
+/* Backend in InitWait: offer our rings, whatever was before. */
+static void tmem_bus_connect(struct xenbus_device *device)
+{
+	int error;
+	u32 i;
+
+	tmem_guest_lost();
+	tmem_bus_close_channels();
+	error = tmem_bus_settle(device);
+	for (i = 0; !error && i < tmem_bus.queues; i++) {
+		tmem_bus.channel[i].queue = i;
+		error = tmem_channel_open(&tmem_bus.channel[i], device);
+	}
+	if (!error)
+		error = tmem_bus_write_nodes(device);
+	if (error) {
+		tmem_bus_close_channels();
+		xenbus_dev_fatal(device, error, "offering the rings to the service");
+		return;
+	}
+	xenbus_switch_state(device, XenbusStateInitialised);
+}
+
+/* Backend is Connected: it has mapped the rings. */
+static void tmem_bus_connected(struct xenbus_device *device)
+{
+	struct tmem_front_attachment attachment = {
+		.queues = tmem_bus.queues,
+		.ring_order = tmem_bus.order,
+		.resumed = tmem_bus_service(device, "resumed", 0) == 1,
+	};
+	int error;
+	u32 i;
+
+	if (device->state != XenbusStateInitialised)
+		return;
+	for (i = 0; i < tmem_bus.queues; i++)
+		attachment.memory[i] = tmem_bus.channel[i].memory;
+	error = tmem_guest_attached(&attachment, tmem_bus_service(device, "epoch", 0));
+	if (error) {
+		xenbus_dev_fatal(device, error, "attaching to the service");
+		return;
+	}
+	xenbus_switch_state(device, XenbusStateConnected);
+	dev_info(&device->dev, "connected to dom %d: %u queues, %s\n", device->otherend_id, tmem_bus.queues,
+		 attachment.resumed ? "pages of before are there" : "no pages of before");
+	for (i = 0; i < tmem_bus.queues; i++)
+		tmem_front_interrupt(&tmem_guest.front, i);
+}
+
+static void tmem_bus_changed(struct xenbus_device *device, enum xenbus_state state)
+{
+	mutex_lock(&tmem_guest.lock);
+	switch (state) {
+	case XenbusStateInitWait:
+		tmem_bus_connect(device);
+		break;
+	case XenbusStateConnected:
+		tmem_bus_connected(device);
+		break;
+	case XenbusStateClosing:
+	case XenbusStateClosed:
+		if (device->state == XenbusStateClosed)
+			break;
+		tmem_guest_lost();
+		tmem_bus_close_channels();
+		xenbus_switch_state(device, XenbusStateClosed);
+		break;
+	case XenbusStateUnknown:
+		/* The backend's directory is gone, with its domain most likely. */
+		tmem_guest_lost();
+		tmem_bus_close_channels();
+		break;
+	case XenbusStateInitialising:
+	case XenbusStateInitialised:
+	case XenbusStateReconfiguring:
+	case XenbusStateReconfigured:
+		break;
+	}
+	mutex_unlock(&tmem_guest.lock);
+}
+
+static int tmem_bus_probe(struct xenbus_device *device, const struct xenbus_device_id *id)
+{
+	int error = 0;
+
+	mutex_lock(&tmem_guest.lock);
+	if (tmem_bus.device)
+		error = -EBUSY;
+	else
+		tmem_bus.device = device;
+	mutex_unlock(&tmem_guest.lock);
+	return error;
+}
+
+static TMEM_REMOVE_RESULT tmem_bus_remove(struct xenbus_device *device)
+{
+	mutex_lock(&tmem_guest.lock);
+	tmem_guest_lost();
+	tmem_bus_close_channels();
+	tmem_bus.device = NULL;
+	mutex_unlock(&tmem_guest.lock);
+	TMEM_REMOVE_RETURN;
+}
+
+/* Says that we will be back, so that our pools outlive this domain. */
+static int tmem_bus_suspend(struct xenbus_device *device)
+{
+	int error;
+
+	mutex_lock(&tmem_guest.lock);
+	error = xenbus_printf(XBT_NIL, device->nodename, TMEM_XS_IDENTITY, "nonce=%016llx%016llx epoch=%llu suspended=1",
+			      tmem_guest.nonce[0], tmem_guest.nonce[1], tmem_guest.epoch);
+	mutex_unlock(&tmem_guest.lock);
+	return error;
+}
+
+/* A new domain, new grants: the handshake starts over when the backend is in InitWait. */
+static int tmem_bus_resume(struct xenbus_device *device)
+{
+	mutex_lock(&tmem_guest.lock);
+	tmem_guest_lost();
+	tmem_bus_close_channels();
+	mutex_unlock(&tmem_guest.lock);
+	return 0;
+}
+
+static const struct xenbus_device_id tmem_bus_ids[] = { { TMEM_XS_DEVICE }, { "" } };
+
+static struct xenbus_driver tmem_bus_driver = {
+	.ids = tmem_bus_ids,
+	.probe = tmem_bus_probe,
+	.remove = tmem_bus_remove,
+	.otherend_changed = tmem_bus_changed,
+	.suspend = tmem_bus_suspend,
+	.resume = tmem_bus_resume,
+};
+
+int tmem_bus_init(void)
+{
+	return xenbus_register_frontend(&tmem_bus_driver);
+}
+
+void tmem_bus_exit(void)
+{
+	u32 i;
+
+	xenbus_unregister_driver(&tmem_bus_driver);
+	for (i = 0; i < TMEMIF_QUEUES_MAX; i++) {
+		struct tmem_channel *channel = &tmem_bus.channel[i];
+
+		vfree(channel->memory);
+		free_page((unsigned long)channel->directory);
+		kfree(channel->refs);
+	}
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * DOC: the module
+ *
+ * One front (guest-shim/core) serves all hooks of this guest. bus_xenbus.c connects it to the service over xenbus; the hooks
+ * (hook_*.c) submit operations and know nothing of Xen. A connection may come, go and come again while hooks are in use:
+ *
+ *   lost      the front makes callers wait, for tmem_reconnect_s seconds at most
+ *   given up  then everything is answered TMEM_FRONT_CLOSED; a later connection claims nothing of before (new nonce)
+ *
+ * Lock order: tmem_guest.lock (process context, may sleep), then what the front takes.
+ */
+#ifndef TMEM_GUEST_H
+#define TMEM_GUEST_H
+
+#include "compat.h"
+
+#include <linux/mutex.h>
+#include <linux/workqueue.h>
+
+#include "tmem_front.h"
+
+/* Pool ids are ours to choose: one range for each hook. */
+#define TMEM_POOL_SWAPDISK 0u
+#define TMEM_SWAPDISKS_MAX 32u
+#define TMEM_POOLS_MAX 128u
+
+/**
+ * struct tmem_guest - this guest as a client of the service
+ * @front: see tmem_front.h
+ * @front_memory: given to @front at init
+ * @lock: guards everything below, and the order of attach, lost and close
+ * @nonce: random; claims the pools of an earlier connection; new after every close
+ * @epoch: to present at the next handshake, told by the service
+ * @connected: tells the hooks of a new connection; not under @lock, because they wait for answers
+ * @give_up: runs when a lost connection did not come back in time
+ */
+struct tmem_guest {
+	struct tmem_front front;
+	void *front_memory;
+	struct mutex lock;
+	u64 nonce[2];
+	u64 epoch;
+	struct work_struct connected;
+	struct delayed_work give_up;
+};
+
+extern struct tmem_guest tmem_guest;
+extern unsigned int tmem_reconnect_s;
+
+/* module.c: what the bus tells, under tmem_guest.lock. */
+int tmem_guest_attached(const struct tmem_front_attachment *attachment, u64 epoch);
+void tmem_guest_lost(void);
+void tmem_guest_closed(void);
+
+/* bus_xenbus.c */
+int tmem_bus_init(void);
+void tmem_bus_exit(void);
+void tmem_bus_notify(void *owner, u32 queue);
+
+/* hook_swapdisk.c */
+int tmem_swapdisk_init(void);
+void tmem_swapdisk_exit(void);
+void tmem_swapdisk_connected(void);
+
+#endif /* TMEM_GUEST_H */

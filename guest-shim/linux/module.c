@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The module's beginning and end, and what happens to the hooks when the connection comes and goes; see guest.h. */
+#include "guest.h"
+
+#include <linux/module.h>
+#include <linux/random.h>
+#include <linux/vmalloc.h>
+#include <xen/xen.h>
+
+unsigned int tmem_reconnect_s = 60;
+module_param_named(reconnect_s, tmem_reconnect_s, uint, 0644);
+MODULE_PARM_DESC(reconnect_s, "seconds to wait for a lost service before its pages are given up (default 60)");
+
+struct tmem_guest tmem_guest;
+
+static void tmem_guest_forgotten(void *owner)
+{
+	pr_warn("the service lost its memory: pages that were only there cannot be read any more\n");
+}
+
+static void tmem_guest_broken(void *owner)
+{
+	pr_err("the service answered nonsense and is not used any more\n");
+}
+
+static const struct tmem_front_owner_ops tmem_guest_ops = {
+	.notify = tmem_bus_notify,
+	.forgotten = tmem_guest_forgotten,
+	.broken = tmem_guest_broken,
+};
+
+/**
+ * tmem_guest_attached() - a handshake is complete
+ * @attachment: the rings
+ * @epoch: for the next one
+ *
+ * Context: process, tmem_guest.lock held.
+ * Return: 0 or a negative error number, then nothing is attached.
+ */
+int tmem_guest_attached(const struct tmem_front_attachment *attachment, u64 epoch)
+{
+	int error;
+
+	lockdep_assert_held(&tmem_guest.lock);
+	error = tmem_front_attach(&tmem_guest.front, attachment);
+	if (error)
+		return error;
+	tmem_guest.epoch = epoch;
+	cancel_delayed_work(&tmem_guest.give_up);
+	schedule_work(&tmem_guest.connected);
+	return 0;
+}
+
+static void tmem_guest_connected(struct work_struct *work)
+{
+	tmem_swapdisk_connected();
+}
+
+/**
+ * tmem_guest_lost() - the connection is gone, perhaps to come back
+ *
+ * Context: process, tmem_guest.lock held.
+ */
+void tmem_guest_lost(void)
+{
+	lockdep_assert_held(&tmem_guest.lock);
+	if (tmem_front_read_state(&tmem_guest.front) != TMEM_FRONT_STATE_CONNECTED)
+		return;
+	tmem_front_lost(&tmem_guest.front);
+	schedule_delayed_work(&tmem_guest.give_up, tmem_reconnect_s * HZ);
+}
+
+/**
+ * tmem_guest_closed() - nothing of before is to be had any more
+ *
+ * A page whose put was cut off may be older in the service than its reader expects; so what is there must never be claimed.
+ *
+ * Context: process, tmem_guest.lock held.
+ */
+void tmem_guest_closed(void)
+{
+	lockdep_assert_held(&tmem_guest.lock);
+	tmem_front_close(&tmem_guest.front);
+	get_random_bytes(tmem_guest.nonce, sizeof(tmem_guest.nonce));
+	tmem_guest.epoch = 0;
+}
+
+static void tmem_guest_give_up(struct work_struct *work)
+{
+	mutex_lock(&tmem_guest.lock);
+	if (tmem_front_read_state(&tmem_guest.front) == TMEM_FRONT_STATE_RECONNECTING) {
+		pr_warn("the service did not come back within %u seconds\n", tmem_reconnect_s);
+		tmem_guest_closed();
+	}
+	mutex_unlock(&tmem_guest.lock);
+}
+
+static int tmem_front_setup(void)
+{
+	struct tmem_front_config config = {
+		.queues_max = TMEMIF_QUEUES_MAX,
+		.ring_order_max = TMEMIF_RING_ORDER_DEFAULT,
+		.pools_max = TMEM_POOLS_MAX,
+		.ops = &tmem_guest_ops,
+		.owner = &tmem_guest,
+	};
+
+	config.queues_max = min_t(u32, config.queues_max, num_possible_cpus());
+	tmem_guest.front_memory = vzalloc(tmem_front_memory_bytes(&config));
+	if (!tmem_guest.front_memory)
+		return -ENOMEM;
+	tmem_front_init(&tmem_guest.front, &config, tmem_guest.front_memory);
+	mutex_init(&tmem_guest.lock);
+	INIT_WORK(&tmem_guest.connected, tmem_guest_connected);
+	INIT_DELAYED_WORK(&tmem_guest.give_up, tmem_guest_give_up);
+	get_random_bytes(tmem_guest.nonce, sizeof(tmem_guest.nonce));
+	return 0;
+}
+
+static int __init tmem_init(void)
+{
+	int error;
+
+	if (!xen_domain())
+		return -ENODEV;
+	error = tmem_front_setup();
+	if (error)
+		return error;
+	error = tmem_swapdisk_init();
+	if (error)
+		goto out_free_front;
+	error = tmem_bus_init();
+	if (error)
+		goto out_swapdisk;
+	return 0;
+
+out_swapdisk:
+	tmem_swapdisk_exit();
+out_free_front:
+	vfree(tmem_guest.front_memory);
+	return error;
+}
+
+static void __exit tmem_exit(void)
+{
+	tmem_swapdisk_exit();
+	tmem_bus_exit();
+	cancel_delayed_work_sync(&tmem_guest.give_up);
+	cancel_work_sync(&tmem_guest.connected);
+	mutex_lock(&tmem_guest.lock);
+	tmem_front_close(&tmem_guest.front);
+	mutex_unlock(&tmem_guest.lock);
+	vfree(tmem_guest.front_memory);
+}
+
+module_init(tmem_init);
+module_exit(tmem_exit);
+
+MODULE_DESCRIPTION("Transcendent memory for Xen guests: a swap disk in the tmem domain");
+MODULE_AUTHOR("the xen-tmem authors");
+MODULE_LICENSE("GPL");
+MODULE_ALIAS("xen:tmem");

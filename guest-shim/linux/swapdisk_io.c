@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The way of a page: from a bio to the front and back. See swapdisk.h. */
+#include "swapdisk.h"
+
+#include <linux/crc32.h>
+
+static u32 tmem_disk_sum(struct page *data)
+{
+	u8 *bytes = tmem_kmap(data);
+	u32 sum = crc32_le(~0u, bytes, PAGE_SIZE);
+
+	tmem_kunmap(bytes);
+	return sum;
+}
+
+/**
+ * tmem_disk_change() - change what is known of a page
+ * @disk: the disk
+ * @page: number of the page
+ * @clear: TMEM_PAGE_* to take away
+ * @set: TMEM_PAGE_* to add
+ *
+ * Context: any.
+ */
+void tmem_disk_change(struct tmem_disk *disk, u64 page, u8 clear, u8 set)
+{
+	unsigned long flags;
+	u8 before, after;
+
+	spin_lock_irqsave(&disk->lock, flags);
+	before = disk->state[page];
+	after = (before & ~clear) | set;
+	WRITE_ONCE(disk->state[page], after);
+	spin_unlock_irqrestore(&disk->lock, flags);
+	if ((before ^ after) & TMEM_PAGE_STORED)
+		atomic64_add(after & TMEM_PAGE_STORED ? 1 : -1, &disk->stored);
+	if ((before ^ after) & TMEM_PAGE_FREED)
+		atomic64_add(after & TMEM_PAGE_FREED ? 1 : -1, &disk->marks);
+}
+
+/* ---- reading ---- */
+
+static void tmem_disk_get_done(struct tmem_front_op *op)
+{
+	struct tmem_disk_io *io = op->context;
+	struct tmem_disk *disk = io->disk;
+
+	if (op->status == TMEMIF_OK) {
+		bool wrong = disk->sums && tmem_disk_sum(io->data) != disk->sums[io->page];
+
+		if (wrong)
+			tmem_disk_count(disk, TMEM_DISK_VERIFY_FAILED);
+		tmem_disk_end_io(io, wrong);
+		return;
+	}
+	if (READ_ONCE(disk->state[io->page]) & TMEM_PAGE_BACKING) {
+		tmem_disk_backing_io(io, false);
+		return;
+	}
+	tmem_disk_count(disk, TMEM_DISK_LOST_READS);
+	tmem_disk_end_io(io, true);
+}
+
+static void tmem_disk_read(struct tmem_disk_io *io)
+{
+	u8 state = READ_ONCE(io->disk->state[io->page]);
+
+	tmem_disk_count(io->disk, TMEM_DISK_NUM_READS);
+	if (state & TMEM_PAGE_FREED || !(state & (TMEM_PAGE_STORED | TMEM_PAGE_BACKING))) {
+		clear_highpage(io->data); /* never written, or free: reads as zeros, as of a new disk */
+		flush_dcache_page(io->data);
+		tmem_disk_end_io(io, false);
+	} else if (state & TMEM_PAGE_STORED) {
+		tmem_disk_name_page(io, TMEMIF_OP_GET);
+		io->op.done = tmem_disk_get_done;
+		tmem_front_submit(&tmem_guest.front, &io->op);
+	} else {
+		tmem_disk_backing_io(io, false);
+	}
+}
+
+/* ---- writing ---- */
+
+static void tmem_disk_put_done(struct tmem_front_op *op)
+{
+	struct tmem_disk_io *io = op->context;
+	struct tmem_disk *disk = io->disk;
+
+	if (op->status == TMEMIF_OK) {
+		if (op->request.flags & TMEMIF_REQUEST_SAME_FILLED)
+			tmem_disk_count(disk, TMEM_DISK_SAME_PAGES);
+		tmem_disk_change(disk, io->page, 0, TMEM_PAGE_STORED);
+		tmem_disk_end_io(io, false);
+		return;
+	}
+	/* Whatever the reason: the handle is absent now, or in a pool that is never claimed again. */
+	tmem_disk_count(disk, TMEM_DISK_REFUSED_WRITES);
+	tmem_disk_change(disk, io->page, TMEM_PAGE_STORED, 0);
+	if (disk->backing.bdev && !io->write)
+		tmem_disk_backing_io(io, true);
+	else
+		tmem_disk_end_io(io, !disk->backing.bdev); /* with write-through the other way decides */
+}
+
+static bool tmem_disk_at_limit(struct tmem_disk *disk)
+{
+	return disk->limit && atomic64_read(&disk->stored) >= disk->limit;
+}
+
+static void tmem_disk_write(struct tmem_disk_io *io)
+{
+	struct tmem_disk *disk = io->disk;
+	bool at_limit = tmem_disk_at_limit(disk) && !(READ_ONCE(disk->state[io->page]) & TMEM_PAGE_STORED);
+
+	tmem_disk_count(disk, TMEM_DISK_NUM_WRITES);
+	if (disk->sums)
+		disk->sums[io->page] = tmem_disk_sum(io->data);
+	/* What the backing device has of before is old from here on. */
+	tmem_disk_change(disk, io->page, TMEM_PAGE_BACKING | TMEM_PAGE_FREED, 0);
+	if (at_limit) {
+		if (disk->backing.bdev)
+			tmem_disk_backing_io(io, true);
+		else
+			tmem_disk_end_io(io, true);
+		return;
+	}
+	if (disk->backing.bdev && tmem_disk_writethrough) {
+		atomic_set(&io->ways, 2);
+		tmem_disk_backing_io(io, true);
+	}
+	tmem_disk_name_page(io, TMEMIF_OP_PUT);
+	io->op.done = tmem_disk_put_done;
+	tmem_front_submit(&tmem_guest.front, &io->op);
+}
+
+/* ---- freeing ---- */
+
+static void tmem_disk_flush_done(struct tmem_front_op *op)
+{
+	tmem_disk_end_io(op->context, false);
+}
+
+static void tmem_disk_flush(struct tmem_disk_io *io)
+{
+	u8 state = READ_ONCE(io->disk->state[io->page]);
+
+	tmem_disk_change(io->disk, io->page, 0xff, 0);
+	if (!(state & TMEM_PAGE_STORED)) {
+		tmem_disk_end_io(io, false);
+		return;
+	}
+	tmem_disk_name_page(io, TMEMIF_OP_FLUSH_PAGE);
+	io->op.done = tmem_disk_flush_done;
+	tmem_front_submit(&tmem_guest.front, &io->op);
+}
+
+static void tmem_disk_free_page(struct tmem_disk *disk, u64 page)
+{
+	struct tmem_disk_io *io = tmem_disk_get_io(disk, true);
+
+	io->page = page;
+	tmem_disk_flush(io);
+}
+
+/* Pages that were freed where no operation was at hand. */
+void tmem_disk_reap(struct work_struct *work)
+{
+	struct tmem_disk *disk = container_of(work, struct tmem_disk, reaper);
+	u64 page;
+
+	for (page = 0; page < disk->pages && atomic64_read(&disk->marks) > 0; page++) {
+		if (READ_ONCE(disk->state[page]) & TMEM_PAGE_FREED)
+			tmem_disk_free_page(disk, page);
+		cond_resched();
+	}
+}
+
+/* The swap system freed a slot. Called under its spinlock. */
+static void tmem_disk_slot_free(struct block_device *bdev, unsigned long page)
+{
+	struct tmem_disk *disk = bdev->bd_disk->private_data;
+	struct tmem_disk_io *io;
+
+	if (page >= disk->pages)
+		return;
+	tmem_disk_count(disk, TMEM_DISK_NOTIFY_FREE);
+	io = tmem_disk_get_io(disk, false);
+	if (io) {
+		io->page = page;
+		tmem_disk_flush(io);
+	} else {
+		tmem_disk_change(disk, page, 0, TMEM_PAGE_FREED);
+		queue_work(tmem_disk_wq, &disk->reaper);
+	}
+}
+
+/* ---- bios ---- */
+
+static void tmem_disk_discard(struct tmem_disk *disk, struct bio *bio)
+{
+	u64 from = DIV_ROUND_UP_ULL(bio->bi_iter.bi_sector, PAGE_SECTORS);
+	u64 to = bio_end_sector(bio) >> PAGE_SECTORS_SHIFT;
+
+	for (; from < to; from++) {
+		if (!READ_ONCE(disk->state[from]))
+			continue;
+		tmem_disk_count(disk, TMEM_DISK_DISCARDS);
+		tmem_disk_free_page(disk, from);
+		cond_resched();
+	}
+}
+
+/* One whole page of scratch, and wait for it. */
+static int tmem_disk_scratch_io(struct tmem_disk *disk, u64 page, bool write)
+{
+	struct tmem_disk_waiter waiter = { .done = COMPLETION_INITIALIZER_ONSTACK(waiter.done) };
+	struct tmem_disk_io *io = tmem_disk_get_io(disk, true);
+
+	io->waiter = &waiter;
+	io->page = page;
+	io->data = disk->scratch;
+	if (write)
+		tmem_disk_write(io);
+	else
+		tmem_disk_read(io);
+	wait_for_completion_io(&waiter.done);
+	return waiter.failed ? -EIO : 0;
+}
+
+/* A part of a page, or one that lies across two of the caller's: read, change, write. */
+static int tmem_disk_partial(struct tmem_disk *disk, struct bio_vec *vec, u64 page, u32 offset, bool write)
+{
+	u8 *theirs, *ours;
+	int error;
+
+	tmem_disk_count(disk, TMEM_DISK_PARTIAL_IO);
+	mutex_lock(&disk->partial);
+	error = tmem_disk_scratch_io(disk, page, false);
+	if (!error) {
+		theirs = tmem_kmap(vec->bv_page);
+		ours = tmem_kmap(disk->scratch);
+		if (write)
+			memcpy(ours + offset, theirs + vec->bv_offset, vec->bv_len);
+		else
+			memcpy(theirs + vec->bv_offset, ours + offset, vec->bv_len);
+		tmem_kunmap(ours);
+		tmem_kunmap(theirs);
+		if (write)
+			error = tmem_disk_scratch_io(disk, page, true);
+	}
+	mutex_unlock(&disk->partial);
+	return error;
+}
+
+static void tmem_disk_whole(struct tmem_disk *disk, struct bio *bio, struct page *data, u64 page, bool write)
+{
+	struct tmem_disk_io *io = tmem_disk_get_io(disk, true);
+
+	bio_inc_remaining(bio);
+	io->bio = bio;
+	io->page = page;
+	io->data = data;
+	if (write)
+		tmem_disk_write(io);
+	else
+		tmem_disk_read(io);
+}
+
+static void tmem_disk_transfer(struct tmem_disk *disk, struct bio *bio, bool write)
+{
+	u64 at = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
+	struct bvec_iter iter;
+	struct bio_vec vec;
+
+	bio_for_each_segment(vec, bio, iter) {
+		while (vec.bv_len) {
+			u32 offset = offset_in_page(at);
+			struct bio_vec piece = vec;
+
+			piece.bv_len = min_t(u32, vec.bv_len, PAGE_SIZE - offset);
+			if (piece.bv_len == PAGE_SIZE)
+				tmem_disk_whole(disk, bio, piece.bv_page, at >> PAGE_SHIFT, write);
+			else if (tmem_disk_partial(disk, &piece, at >> PAGE_SHIFT, offset, write))
+				bio->bi_status = BLK_STS_IOERR;
+			at += piece.bv_len;
+			vec.bv_offset += piece.bv_len;
+			vec.bv_len -= piece.bv_len;
+		}
+	}
+}
+
+static TMEM_SUBMIT_RESULT tmem_disk_submit_bio(struct bio *bio)
+{
+#if TMEM_SINCE(5, 14)
+	struct tmem_disk *disk = bio->bi_bdev->bd_disk->private_data;
+#else
+	struct tmem_disk *disk = bio->bi_disk->private_data;
+#endif
+
+	switch (bio_op(bio)) {
+	case REQ_OP_READ:
+	case REQ_OP_WRITE:
+		tmem_disk_transfer(disk, bio, bio_op(bio) == REQ_OP_WRITE);
+		break;
+	case REQ_OP_DISCARD:
+		tmem_disk_discard(disk, bio);
+		break;
+	case REQ_OP_FLUSH:
+		break;
+	default:
+		bio->bi_status = BLK_STS_NOTSUPP;
+		break;
+	}
+	bio_endio(bio);
+	TMEM_SUBMIT_RETURN;
+}
+
+const struct block_device_operations tmem_disk_fops = {
+	.owner = THIS_MODULE,
+	.submit_bio = tmem_disk_submit_bio,
+	.swap_slot_free_notify = tmem_disk_slot_free,
+};

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The kernel's idea of what tmem_front_os.h builds on; see there. */
+#ifndef TMEM_FRONT_OS_TYPES_H
+#define TMEM_FRONT_OS_TYPES_H
+
+#include <linux/atomic.h>
+#include <linux/errno.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+/* Taken where event channels are served, so interrupts are off while it is held; @flags belong to the holder. */
+struct tmem_os_lock {
+	spinlock_t lock;
+	unsigned long flags;
+};
+
+struct tmem_os_event {
+	atomic_t count;
+	wait_queue_head_t queue;
+};
+
+#endif /* TMEM_FRONT_OS_TYPES_H */
