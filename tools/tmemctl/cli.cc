@@ -27,7 +27,13 @@ constexpr const char* kExamples =
 void add_commands(CLI::App& app, Session& session) {
   add_list_commands(app, session);
   add_info_commands(app, session);
+  add_top_command(app, session);
+  add_events_command(app, session);
+  add_doctor_command(app, session);
   add_policy_commands(app, session);
+  add_space_commands(app, session);
+  add_shared_commands(app, session);
+  add_config_commands(app, session);
 }
 
 // The command that was named, for "see xen-tmemctl set --help".

@@ -90,26 +90,24 @@ void ControlClient::connection_ended(const std::string& why) const {
                                             ". See: systemctl status xen-tmemd");
 }
 
-ControlClient::Wait ControlClient::wait(short events, Deadline deadline, bool stop_on_signal) {
+bool ControlClient::wait(short events, Deadline deadline) {
   for (;;) {
     int left = -1;
     if (deadline) {
       auto now = std::chrono::steady_clock::now();
-      if (now >= *deadline) return Wait::kTimeout;
+      if (now >= *deadline) return false;
       left = static_cast<int>(std::chrono::ceil<Milliseconds>(*deadline - now).count());
     }
     pollfd waiting{fd_, events, 0};
     int ready = poll(&waiting, 1, left);
-    if (ready > 0) return Wait::kReady;
-    if (ready == 0) return Wait::kTimeout;
+    if (ready >= 0) return ready > 0;
     if (errno != EINTR) connection_ended(system_text(errno));
-    if (stop_on_signal) return Wait::kInterrupted;
   }
 }
 
 void ControlClient::write_all(std::span<const char> bytes, Deadline deadline) {
   while (!bytes.empty()) {
-    if (wait(POLLOUT, deadline, false) != Wait::kReady) timed_out();
+    if (!wait(POLLOUT, deadline)) timed_out();
     ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0)
       bytes = bytes.subspan(static_cast<size_t>(sent));
@@ -121,9 +119,8 @@ void ControlClient::write_all(std::span<const char> bytes, Deadline deadline) {
 bool ControlClient::read_exact(std::span<char> bytes, Deadline deadline, bool may_stop) {
   size_t got = 0;
   while (got < bytes.size()) {
-    bool stop = may_stop && got == 0;
-    if (wait(POLLIN, deadline, stop) != Wait::kReady) {
-      if (stop) return false;
+    if (!wait(POLLIN, deadline)) {
+      if (may_stop && got == 0) return false;
       timed_out();
     }
     ssize_t n = recv(fd_, bytes.data() + got, bytes.size() - got, MSG_DONTWAIT);

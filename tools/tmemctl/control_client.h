@@ -33,16 +33,16 @@ class ControlClient {
 
   // Sends the request under an id of its own and waits for its reply. An error of the service becomes a Failure.
   control::Reply call(control::Request request);
-  // After a Subscribe: the next event; none when the time is over or a signal came.
+  // After a Subscribe: the next event; none when the time is over.
   std::optional<control::Event> next_event(std::optional<Milliseconds> timeout);
 
  private:
   using Deadline = std::optional<std::chrono::steady_clock::time_point>;
-  enum class Wait { kReady, kTimeout, kInterrupted };
 
-  Wait wait(short events, Deadline deadline, bool stop_on_signal);
+  // False: the time is over.
+  bool wait(short events, Deadline deadline);
   void write_all(std::span<const char> bytes, Deadline deadline);
-  // False, only at the very start of a frame: nothing came in time, or a signal did.
+  // False, only at the very start of a frame: nothing came in time.
   bool read_exact(std::span<char> bytes, Deadline deadline, bool may_stop);
   std::optional<control::Reply> read_reply(Deadline deadline, bool may_stop);
   [[noreturn]] void timed_out() const;

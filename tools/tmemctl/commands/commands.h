@@ -8,6 +8,12 @@ namespace tmem::tool {
 
 void add_list_commands(CLI::App& app, Session& session);    // list, tmem-list, complete
 void add_info_commands(CLI::App& app, Session& session);    // info, stats, freeable, tmem-freeable
+void add_top_command(CLI::App& app, Session& session);      // top
+void add_events_command(CLI::App& app, Session& session);   // events
+void add_doctor_command(CLI::App& app, Session& session);   // doctor
 void add_policy_commands(CLI::App& app, Session& session);  // set, freeze, thaw and their xl names
+void add_space_commands(CLI::App& app, Session& session);   // flush, destroy-pool, forget, set-memory
+void add_shared_commands(CLI::App& app, Session& session);  // shared-auth, tmem-shared-auth
+void add_config_commands(CLI::App& app, Session& session);  // config check, config show
 
 }  // namespace tmem::tool

@@ -2,9 +2,9 @@
 // set, freeze, thaw: only what is named changes. With -a the service applies that to each client on its own, so a weight
 // given to all leaves every other setting of every client as it was.
 #include "tools/tmemctl/commands/commands.h"
+#include "tools/tmemctl/commands/figures.h"
 #include "tools/tmemctl/json.h"
 #include "tools/tmemctl/text.h"
-#include "tmem/types.h"
 
 namespace tmem::tool {
 namespace {

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+#include "tools/tmemctl/doctor/checks.h"
+
+#include <functional>
+
+#include "tools/tmemctl/commands/figures.h"
+#include "tools/tmemctl/session.h"
+#include "tools/tmemctl/text.h"
+
+namespace tmem::tool {
+namespace {
+
+using Findings = std::vector<Finding>;
+
+// Memory that cannot be had back by dropping ephemeral pages, as a share of all: from here on refusals are near.
+constexpr uint64_t kMemoryWarnPercent = 90;
+constexpr uint64_t kMemoryProblemPercent = 97;
+
+Findings service(const DoctorFacts& facts) {
+  if (!facts.unreachable.empty()) return {{Level::kProblem, facts.unreachable}};
+  return {{Level::kOk, "xen-tmemd " + printable(facts.info->version()) + " answers, pid " + std::to_string(facts.info->pid()) + ", up " +
+                           std::to_string(facts.info->uptime_seconds()) + " s, " + std::to_string(facts.info->shards_size()) + " shards"}};
+}
+
+Findings socket_permissions(const DoctorFacts& facts) {
+  if (!facts.socket.exists) return {{Level::kSkipped, "there is no socket to look at"}};
+  if (!facts.socket.is_socket)
+    return {{Level::kProblem, printable(facts.socket_path) + " is not a socket", "remove it and restart the service: systemctl restart xen-tmemd"}};
+  if (facts.socket.mode & 0007)
+    return {{Level::kProblem, "every user of this machine may steer the service: others have rights on " + printable(facts.socket_path),
+             "chmod o= " + printable(facts.socket_path)}};
+  return {};
+}
+
+Findings version(const DoctorFacts& facts) {
+  Findings findings;
+  if (facts.info->abi_version() != TMEMIF_VERSION)
+    findings.push_back({Level::kProblem, "the service speaks version " + std::to_string(facts.info->abi_version()) + " of the guests' interface, this tool knows " +
+                                             std::to_string(TMEMIF_VERSION), "install the tools and the service from one release"});
+  if (facts.info->version() != TMEM_VERSION)
+    findings.push_back({Level::kWarning, "the service is version " + printable(facts.info->version()) + ", this tool is " TMEM_VERSION,
+                        "after an upgrade restart the service: systemctl restart xen-tmemd (guests keep their pages)"});
+  return findings;
+}
+
+Findings memory(const DoctorFacts& facts) {
+  uint64_t used = 0, target = 0;
+  for (const control::Shard& shard : facts.info->shards()) {
+    used += shard.memory_bytes();
+    target += shard.memory_bytes_target();
+  }
+  if (target == 0) return {{Level::kProblem, "the service has no memory to keep pages in", "xen-tmemctl set-memory SIZE"}};
+  uint64_t kept = used > facts.freeable_bytes ? used - facts.freeable_bytes : 0;
+  uint64_t percent = kept / (target / 100 + 1);
+  std::string text = format_bytes_unit(kept, true) + " of " + format_bytes_unit(target, true) + " (" + std::to_string(percent) +
+                     " %) hold pages that cannot be dropped";
+  const char* remedy = "give the service more memory (xen-tmemctl set-memory SIZE), or cap clients (xen-tmemctl set CLIENT cap=SIZE)";
+  if (percent >= kMemoryProblemPercent) return {{Level::kProblem, text + "; puts are refused", remedy}};
+  if (percent >= kMemoryWarnPercent) return {{Level::kWarning, text + "; puts will soon be refused", remedy}};
+  return {{Level::kOk, text}};
+}
+
+// One finding for each client of which figure() is not zero.
+Findings each_client(const DoctorFacts& facts, Level level, const std::function<uint64_t(const control::Client&)>& figure,
+                     const std::string& text, const std::string& remedy) {
+  Findings findings;
+  for (const control::Client& client : facts.clients->clients())
+    if (uint64_t count = figure(client); count > 0) findings.push_back({level, describe(client) + ": " + std::to_string(count) + " " + text, remedy});
+  return findings;
+}
+
+Findings refused_puts(const DoctorFacts& facts) {
+  return each_client(facts, Level::kNote, [](const control::Client& c) { return c.ops().put_no_space(); },
+                     "puts were refused for want of space since the service started", "give the service more memory: xen-tmemctl set-memory SIZE");
+}
+
+Findings corrupt_pages(const DoctorFacts& facts) {
+  return each_client(facts, Level::kProblem, [](const control::Client& c) { return c.ops().get_corrupt(); },
+                     "pages failed their checksum and were lost", "test the memory of this machine; the guest was told, and got no wrong bytes");
+}
+
+Findings misbehaved(const DoctorFacts& facts) {
+  return each_client(facts, Level::kWarning, [](const control::Client& c) { return c.requests_malformed(); }, "requests were malformed",
+                     "its driver is broken or hostile; only it is affected. See: xen-tmemctl events");
+}
+
+Findings refused_clients(const DoctorFacts& facts) {
+  uint64_t count = facts.info->clients_refused();
+  if (count == 0) return {};
+  return {{Level::kWarning, std::to_string(count) + " connections were turned away since the service started",
+           "see why: journalctl -u xen-tmemd; a limit is raised in the configuration: xen-tmemctl config show"}};
+}
+
+Findings waiting_clients(const DoctorFacts& facts) {
+  Findings findings;
+  for (const control::Client& client : facts.clients->clients()) {
+    bool recovered = client.state() == control::Client::RECOVERED;
+    if (!recovered && client.state() != control::Client::SUSPENDED) continue;
+    findings.push_back({recovered ? Level::kWarning : Level::kNote,
+                        describe(client) + (recovered ? " has not come back since the service restarted" : " is suspended") + "; its " +
+                            std::to_string(pages(client.space())) + " pages are kept for it",
+                        "when it will not come back: xen-tmemctl forget " + std::to_string(client.id())});
+  }
+  return findings;
+}
+
+Findings frozen_clients(const DoctorFacts& facts) {
+  Findings findings;
+  for (const control::Client& client : facts.clients->clients())
+    if (client.policy().frozen())
+      findings.push_back({Level::kNote, describe(client) + " is frozen and stores nothing new", "xen-tmemctl thaw " + std::to_string(client.id())});
+  return findings;
+}
+
+Findings huge_pages(const DoctorFacts& facts) {
+  if (facts.info->huge_pages().empty()) return {{Level::kSkipped, "the service does not say which pages its memory lies on"}};
+  if (facts.info->huge_pages() != "none") return {{Level::kOk, "memory lies on huge pages (" + printable(facts.info->huge_pages()) + ")"}};
+  return {{Level::kNote, "memory lies on small pages, which costs each page's access a little",
+           "echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled, and restart the service"}};
+}
+
+Findings restarts(const DoctorFacts& facts) {
+  if (facts.info->restarts() == 0) return {};
+  return {{Level::kWarning, "the service died and was started again " + std::to_string(facts.info->restarts()) + " times; guests kept their pages",
+           "see why: journalctl -u xen-tmemd; please report it"}};
+}
+
+Findings recovery(const DoctorFacts& facts) {
+  uint64_t torn = 0, unknown = 0;
+  for (const control::Shard& shard : facts.info->shards()) {
+    torn += shard.records_skipped_torn();
+    unknown += shard.records_skipped_unknown();
+  }
+  if (torn + unknown == 0) return {};
+  return {{Level::kWarning, "at its start the service left out " + std::to_string(torn) + " torn and " + std::to_string(unknown) + " unknown records",
+           "a torn record is normal after a crash in the middle of a put; many are not: test the memory of this machine"}};
+}
+
+constexpr Check kChecks[] = {
+    {"service", false, service},
+    {"socket", false, socket_permissions},
+    {"version", true, version},
+    {"memory", true, memory},
+    {"refused-puts", true, refused_puts},
+    {"corrupt-pages", true, corrupt_pages},
+    {"misbehaved-clients", true, misbehaved},
+    {"refused-clients", true, refused_clients},
+    {"waiting-clients", true, waiting_clients},
+    {"frozen-clients", true, frozen_clients},
+    {"huge-pages", true, huge_pages},
+    {"restarts", true, restarts},
+    {"recovery", true, recovery},
+};
+
+}  // namespace
+
+std::span<const Check> checks() { return kChecks; }
+
+const char* to_string(Level level) {
+  switch (level) {
+    case Level::kOk: return "ok";
+    case Level::kNote: return "note";
+    case Level::kWarning: return "warning";
+    case Level::kProblem: return "problem";
+    case Level::kSkipped: return "skipped";
+  }
+  return "";
+}
+
+}  // namespace tmem::tool
