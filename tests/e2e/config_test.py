@@ -61,6 +61,15 @@ class Config(ServiceTest):
         self.assertEqual(run.returncode, 1, run.stdout + run.stderr)
         self.assertIn(f"{path}:6: ", run.stdout + run.stderr)
 
+    def test_check_config_says_good_or_what_is_wrong_and_starts_nothing(self):
+        service = self.service()
+        path = service.write_config()
+        self.assertEqual(service.run_once("--check-config", path)[0], 0)
+        service.write_config("memry = 64M\n")
+        status, said = service.run_once("--check-config", path)
+        self.assertEqual(status, CONFIG_WRONG, said)
+        self.assertIn(f"{path}:6: ", said)
+
     def test_an_unknown_option_is_a_usage_error(self):
         service = self.service()
         service.write_config()
@@ -76,6 +85,8 @@ class Config(ServiceTest):
         self.assertIn(".sock", said)
         self.assertEqual(front.queues[0].call("query", slot=0)[0], "ok")
         self.assertEqual(first.json("info")["pid"], first.process.pid)
+        status, said = first.run_once("--supervise")
+        self.assertEqual(status, IN_USE, said)
 
     def test_a_socket_file_that_a_dead_service_left_is_taken_over(self):
         service = self.service()

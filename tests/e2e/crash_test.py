@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""kill -9 of the service: persistent pages are all there afterwards, flushed ones stay gone, and only their owner gets them."""
+"""kill -9 of the service: persistent pages are all there afterwards, flushed ones stay gone, and only their owner gets them.
+
+Two ways back: the supervisor keeps a client's rings and doorbells, so that it notices nothing (the default); or, with
+keep-connections = off, the client connects again and claims its pools with nonce and epoch."""
 import os
+import signal
 import unittest
 
 from pages import page
-from raw_front import PERSISTENT, Front, Refused
+from raw_front import PERSISTENT, STATUS, Front, Refused
 from service import ServiceTest, wait_for
 
 PAGES = 1500
@@ -18,8 +22,29 @@ class Crash(ServiceTest):
         front.close()
         return Front(service.memfd_socket, name="again", queues=2, identity=front.identity)
 
-    def test_two_guests_lose_nothing_over_three_kills(self):
+    def test_two_guests_lose_nothing_over_three_kills_and_notice_nothing(self):
+        self.lose_nothing("on")
+
+    def test_two_guests_that_connect_again_lose_nothing_over_three_kills(self):
+        self.lose_nothing("off")
+
+    def test_requests_that_were_published_before_the_kill_are_answered_after_it(self):
         service = self.started("--supervise")
+        front = Front(service.memfd_socket, queues=2)
+        front.new_pool(0, PERSISTENT)
+        q = front.queues[0]
+        stopped = service.pid()
+        os.kill(stopped, signal.SIGSTOP)
+        for index in range(8):
+            q.slot(index)[:] = page("late", index)
+            q.fill("put", slot=index, obj=(1, 0, 0), index=index)
+        q.publish()
+        service.kill9(stopped)
+        self.assertEqual([STATUS[q.take()[1]] for _ in range(8)], ["ok"] * 8)
+        self.assertEqual([front.get(0, 1, index) for index in range(8)], [("ok", page("late", index)) for index in range(8)])
+
+    def lose_nothing(self, keep):
+        service = self.started("--supervise", keep_connections=keep)
         fronts = {name: Front(service.memfd_socket, name=name, queues=2) for name in ("left", "right")}
         kept = {name: {} for name in fronts}
         for front in fronts.values():
@@ -33,7 +58,7 @@ class Crash(ServiceTest):
                     front.queues[index % 2].call("flush_page", pool=0, obj=(7, 0, 0), index=index)
                     kept[name][index] = None
             service.kill9()
-            for name in fronts:
+            for name in fronts if keep == "off" else ():
                 fronts[name] = self.reconnect(service, fronts[name])
                 self.assertEqual(fronts[name].resumed, 1)
             self.check(fronts, kept)
@@ -47,7 +72,7 @@ class Crash(ServiceTest):
                 self.assertEqual((status, got == bytes_kept), ("ok" if bytes_kept else "miss", True), f"{name} page {index}")
 
     def test_an_old_epoch_claims_nothing(self):
-        service = self.started("--supervise")
+        service = self.started("--supervise", keep_connections="off")
         first = Front(service.memfd_socket, queues=2)
         first.new_pool(0, PERSISTENT)
         first.put(0, 1, 0, page("x", 0))
@@ -72,7 +97,7 @@ class Crash(ServiceTest):
             return None
 
     def test_a_stranger_claims_nothing(self):
-        service = self.started("--supervise")
+        service = self.started("--supervise", keep_connections="off")
         front = Front(service.memfd_socket, queues=2)
         front.new_pool(0, PERSISTENT)
         front.put(0, 1, 0, page("x", 0))
@@ -84,10 +109,10 @@ class Crash(ServiceTest):
         self.assertEqual(stranger.get(0, 1, 0), ("no_pool", None))
 
     def test_without_a_supervisor_a_killed_service_stays_down_and_another_can_start(self):
-        service = self.started()
-        os.kill(service.pid(), 9)
+        service = self.started("--no-supervisor")
+        os.kill(service.pid(), signal.SIGKILL)
         service.process.wait()
-        service.start()
+        service.start("--no-supervisor")
         self.assertEqual(service.json("list")["clients"], [])
 
 

@@ -40,7 +40,7 @@ class Life(ServiceTest):
         self.assertEqual(other.get(0, 1, 1), ("miss", None))
 
     def test_a_clean_stop_is_status_zero_and_leaves_no_socket(self):
-        for options in ((), ("--supervise",)):
+        for options in (("--no-supervisor",), ("--supervise",)):
             with self.subTest(options=options):
                 service = self.started(*options)
                 front = Front(service.memfd_socket)

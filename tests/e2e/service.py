@@ -53,7 +53,8 @@ class Service:
         return [program("xen-tmemd"), "--config", self.path("tmem.conf"), *options]
 
     def start(self, *options):
-        """With --supervise: the supervisor as parent, so that the service may die."""
+        """With --supervise the supervisor is the parent, so that the service may die; else the service itself."""
+        options = options or ("--no-supervisor",)
         self.write_config()
         with open(self.path("log"), "ab") as log:
             self.process = subprocess.Popen(self.command(*options), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -69,6 +70,7 @@ class Service:
 
     def run_once(self, *options):
         """A start that is expected to fail: gives (exit status, everything it said)."""
+        options = options or ("--no-supervisor",)
         run = subprocess.run(self.command(*options), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              text=True, timeout=WAIT_S, check=False)
         return run.returncode, run.stdout
@@ -90,9 +92,9 @@ class Service:
         with open(self.path("log"), encoding="utf-8", errors="replace") as f:
             return f.read()
 
-    def kill9(self):
+    def kill9(self, pid=None):
         """kill -9 of the service itself, and waits until the supervisor has another one running."""
-        before = self.pid()
+        before = pid or self.pid()
         os.kill(before, signal.SIGKILL)
 
         def back():

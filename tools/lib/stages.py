@@ -124,14 +124,6 @@ def tidy(context):
     return [command_case(context, "tools/tidy", ["tools/tidy"], "tidy")]
 
 
-def kernel(context):
-    """The guest module against the kernel headers that are installed; its own script knows which, and says what it skips."""
-    script = "guest-shim/linux/check"
-    if not os.path.exists(context.path(script)):
-        return [Case("guest module", SKIPPED, f"{script} is not in this tree")]
-    return [command_case(context, "guest module", [script], "kernel", timeout_s=900)]
-
-
 def lab(context):
     """Real Xen under QEMU: the short list, or with --all every scenario."""
     if not os.path.exists(context.path("tests/xenlab/run")):
@@ -169,7 +161,7 @@ STAGES = [
     Stage("fuzz", f"every fuzz target, {FUZZ_SECONDS} s each ({FUZZ_SECONDS_LONG} s with --all)", fuzz, ("build-asan",)),
     Stage("build-tsan", "clang++ with TSan, concurrent tests", ninja_build("tsan", "tmem_tests")),
     Stage("tsan", "the concurrent tests under TSan", ctest("tsan", ["unit", "model", "crash", "e2e"], 10), ("build-tsan",)),
-    Stage("kernel", "the guest module compiles", kernel),
+    Stage("kernel", "the guest module against kernel headers", ctest("gcc", ["kernel"], serial=True), ("build-gcc",)),
     Stage("lab", "real Xen, dom0 and guests under QEMU", lab, ("build-gcc",)),
 ]
 
