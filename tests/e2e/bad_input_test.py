@@ -6,7 +6,7 @@ import random
 import unittest
 
 from pages import page
-from raw_front import HELLO, PERSISTENT, REQUEST_PROD, RESPONSE_PROD, SHARED, Front, Gone, Refused, pool_flags
+from raw_front import HELLO, PERSISTENT, REQUEST_PROD, RESPONSE_PROD, SHARED, Gone, Refused, pool_flags
 from service import ServiceTest, wait_for
 
 ALL_ONES = (2**64 - 1,) * 3
@@ -15,7 +15,7 @@ ALL_ONES = (2**64 - 1,) * 3
 class BadInput(ServiceTest):
     def setUp(self):
         self.running = self.started()
-        self.good = Front(self.running.memfd_socket, name="good")
+        self.good = self.guest(self.running, name="good")
         self.good.new_pool(0, PERSISTENT)
         self.good.put(0, 1, 1, page("good", 1))
         self.addCleanup(self.assert_unharmed)
@@ -26,9 +26,7 @@ class BadInput(ServiceTest):
         self.assertIsNone(self.running.process.poll())
 
     def front(self, **options):
-        front = Front(self.running.memfd_socket, name="liar", **options)
-        self.addCleanup(front.close)
-        return front
+        return self.guest(self.running, name="liar", **options)
 
     def assert_refused(self, reason, **options):
         with self.assertRaisesRegex(Refused, reason):
@@ -132,7 +130,7 @@ class BadInput(ServiceTest):
 
     def test_a_full_service_refuses_puts_by_status_and_keeps_what_it_has(self):
         service = self.started(memory="16M", shards="1")
-        front = Front(service.memfd_socket, name="full")
+        front = self.guest(service, name="full")
         front.new_pool(0, PERSISTENT)
         stored = 0
         while (status := front.put(0, 1, stored, page("full", stored))) == "ok":

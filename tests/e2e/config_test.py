@@ -6,7 +6,6 @@ import socket
 import subprocess
 import unittest
 
-from raw_front import Front
 from service import WAIT_S, ServiceTest, program
 
 CONFIG_WRONG, IN_USE = 3, 4  # exit statuses of xen-tmemd
@@ -79,7 +78,7 @@ class Config(ServiceTest):
 
     def test_a_second_service_on_the_same_sockets_is_refused_and_the_first_goes_on(self):
         first = self.started()
-        front = Front(first.memfd_socket)
+        front = self.guest(first)
         status, said = first.run_once()
         self.assertEqual(status, IN_USE, said)
         self.assertIn(".sock", said)

@@ -9,10 +9,10 @@ import signal
 import unittest
 
 from pages import page
-from raw_front import PERSISTENT, STATUS, Front, Refused
+from raw_front import PERSISTENT, STATUS, Refused
 from service import ServiceTest, wait_for
 
-PAGES = 1500
+PAGES = 600
 
 
 class Crash(ServiceTest):
@@ -20,7 +20,7 @@ class Crash(ServiceTest):
         """As a guest does: the same uuid and nonce, and the epoch of the last welcome."""
         wait_for("the old connection to be seen as ended", front.closed_by_service)
         front.close()
-        return Front(service.memfd_socket, name="again", queues=2, identity=front.identity)
+        return self.guest(service, name="again", queues=2, identity=front.identity)
 
     def test_two_guests_lose_nothing_over_three_kills_and_notice_nothing(self):
         self.lose_nothing("on")
@@ -30,7 +30,7 @@ class Crash(ServiceTest):
 
     def test_requests_that_were_published_before_the_kill_are_answered_after_it(self):
         service = self.started("--supervise")
-        front = Front(service.memfd_socket, queues=2)
+        front = self.guest(service, queues=2)
         front.new_pool(0, PERSISTENT)
         q = front.queues[0]
         stopped = service.pid()
@@ -45,7 +45,7 @@ class Crash(ServiceTest):
 
     def lose_nothing(self, keep):
         service = self.started("--supervise", keep_connections=keep)
-        fronts = {name: Front(service.memfd_socket, name=name, queues=2) for name in ("left", "right")}
+        fronts = {name: self.guest(service, name=name, queues=2) for name in ("left", "right")}
         kept = {name: {} for name in fronts}
         for front in fronts.values():
             front.new_pool(0, PERSISTENT)
@@ -73,7 +73,7 @@ class Crash(ServiceTest):
 
     def test_an_old_epoch_claims_nothing(self):
         service = self.started("--supervise", keep_connections="off")
-        first = Front(service.memfd_socket, queues=2)
+        first = self.guest(service, queues=2)
         first.new_pool(0, PERSISTENT)
         first.put(0, 1, 0, page("x", 0))
         image = first.identity  # what a saved image of the guest remembers
@@ -92,19 +92,19 @@ class Crash(ServiceTest):
 
     def connect(self, service, identity):
         try:
-            return Front(service.memfd_socket, queues=2, identity=identity)
+            return self.guest(service, queues=2, identity=identity)
         except Refused:
             return None
 
     def test_a_stranger_claims_nothing(self):
         service = self.started("--supervise", keep_connections="off")
-        front = Front(service.memfd_socket, queues=2)
+        front = self.guest(service, queues=2)
         front.new_pool(0, PERSISTENT)
         front.put(0, 1, 0, page("x", 0))
         service.kill9()
         uuid, _, epoch = front.identity
         front.close()
-        stranger = Front(service.memfd_socket, queues=2, identity=(uuid, (1, 2), epoch))
+        stranger = self.guest(service, queues=2, identity=(uuid, (1, 2), epoch))
         self.assertEqual(stranger.resumed, 0)
         self.assertEqual(stranger.get(0, 1, 0), ("no_pool", None))
 

@@ -5,7 +5,7 @@ import os
 import unittest
 
 from pages import page
-from raw_front import PERSISTENT, Front
+from raw_front import PERSISTENT
 from service import ServiceTest, wait_for
 
 
@@ -15,7 +15,7 @@ class Life(ServiceTest):
 
     def test_two_guests_are_listed_with_what_they_keep_and_gone_when_they_leave(self):
         service = self.started()
-        fronts = {name: Front(service.memfd_socket, name=name, queues=2) for name in ("alpha", "beta")}
+        fronts = {name: self.guest(service, name=name, queues=2) for name in ("alpha", "beta")}
         for count, (name, front) in enumerate(sorted(fronts.items()), 1):
             self.assertEqual(front.new_pool(0, PERSISTENT), ["ok", "ok"])
             for index in range(10 * count):
@@ -32,7 +32,7 @@ class Life(ServiceTest):
 
     def test_one_guest_cannot_reach_the_pages_of_another(self):
         service = self.started()
-        mine, other = Front(service.memfd_socket), Front(service.memfd_socket)
+        mine, other = self.guest(service), self.guest(service)
         mine.new_pool(0, PERSISTENT)
         mine.put(0, 1, 1, page("mine", 1))
         self.assertEqual(other.get(0, 1, 1), ("no_pool", None))
@@ -43,7 +43,7 @@ class Life(ServiceTest):
         for options in (("--no-supervisor",), ("--supervise",)):
             with self.subTest(options=options):
                 service = self.started(*options)
-                front = Front(service.memfd_socket)
+                front = self.guest(service)
                 self.assertEqual(service.stop(), 0, service.log())
                 self.assertTrue(front.closed_by_service())
                 self.assertFalse(os.path.exists(service.control_socket))
@@ -57,7 +57,7 @@ class Life(ServiceTest):
 
     def test_a_frozen_guest_gets_but_does_not_put(self):
         service = self.started()
-        front = Front(service.memfd_socket, name="cold")
+        front = self.guest(service, name="cold")
         front.new_pool(0, PERSISTENT)
         self.assertEqual(front.put(0, 1, 1, page("cold", 1)), "ok")
         service.ctl("freeze", "cold")

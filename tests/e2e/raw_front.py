@@ -102,7 +102,12 @@ class Front:
         self.socket.connect(path)
         self.socket.send(raw_hello if raw_hello is not None else
                          HELLO.pack(magic, version, queues, order, flags, self.uuid, *self.nonce, self.epoch, name.encode()))
-        self._welcome()
+        self.fds = array.array("i")
+        try:
+            self._welcome()
+        except BaseException:
+            self.socket.close()
+            raise
 
     def _welcome(self):
         message, ancillary, _, _ = self.socket.recvmsg(WELCOME.size, socket.CMSG_SPACE(4 * 65))
@@ -111,9 +116,7 @@ class Front:
         magic, result, self.version, count, order, self.client, self.resumed, self.epoch, self.generation = WELCOME.unpack(message)
         assert magic == MAGIC
         if result != 0:
-            self.socket.close()
             raise Refused(RESULTS[result])
-        self.fds = array.array("i")
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 self.fds.frombytes(data[:len(data) - len(data) % self.fds.itemsize])

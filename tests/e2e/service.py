@@ -9,13 +9,15 @@ import tempfile
 import time
 import unittest
 
+from raw_front import Front
+
 BUILD = os.environ.get("TMEM_BUILD_DIR", os.path.realpath(os.path.join(os.path.dirname(__file__), "../../build/gcc")))
-WAIT_S = 60  # far above what is needed: reached only when something hangs
+WAIT_S = int(os.environ.get("TMEM_WAIT_S", "60"))  # far above what is needed: reached only when something hangs
 
 
 def program(name):
     """The built program of that name."""
-    for folder in ("hypervisor-tmem/daemon", "tools/tmemctl", "guest-shim/sim", "tools/tmem-inspect", "tools/tmem-load"):
+    for folder in ("bin", "hypervisor-tmem/daemon", "tools/tmemctl", "guest-shim/sim", "tools/tmem-inspect", "tools/tmem-load"):
         path = os.path.join(BUILD, folder, name)
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path
@@ -125,6 +127,12 @@ class ServiceTest(unittest.TestCase):
         service = Service(**config)
         self.addCleanup(service.remove)
         return service
+
+    def guest(self, service, **options):
+        """A front connected to the service; closed at the end, if the test has not done so."""
+        front = Front(service.memfd_socket, **options)
+        self.addCleanup(front.close)
+        return front
 
     def started(self, *options, **config):
         return self.service(**config).start(*options)
