@@ -97,7 +97,8 @@ bool judge_slots(const std::byte* segment, bool verify, SlotVerdicts* verdicts) 
   const auto* directory = reinterpret_cast<const Slot*>(segment + sizeof(SegmentHeader));
   const auto directory_end = static_cast<uint32_t>(sizeof(SegmentHeader) + verdicts->slots * sizeof(Slot));
   verdicts->occupied.mark(0, directory_end);
-  for (uint32_t i = 0; i < verdicts->slots; ++i) {
+  // From the end: payloads grow down, so that this reads most of them upwards.
+  for (uint32_t i = verdicts->slots; i-- > 0;) {
     const Slot& slot = directory[i];
     SlotState state = judge_slot(slot, directory_end);
     if (state == SlotState::kLive && verify && !payload_matches(segment, slot)) state = SlotState::kTorn;
