@@ -32,7 +32,7 @@ inline tmem_memfd_hello hello_of(uint32_t queues, uint32_t order) {
   hello.queues = queues;
   hello.ring_order = order;
   hello.uuid[0] = 1;
-  std::strcpy(hello.name, "test");
+  std::memcpy(hello.name, "test", 5);
   return hello;
 }
 
