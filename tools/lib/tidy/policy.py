@@ -87,7 +87,7 @@ _EVERYWHERE = ("hypervisor-tmem/", "guest-shim/", "tools/", "xenstore-config/", 
 _PRODUCT = ("hypervisor-tmem/", "guest-shim/", "tools/", "xenstore-config/")
 _HOT = ("hypervisor-tmem/store/", "hypervisor-tmem/engine/", "hypervisor-tmem/transport/")
 CALLS_BANNED = [
-    (_EVERYWHERE, r"\b(strcpy|strcat|sprintf|vsprintf|gets|stpcpy)\s*\(", "no bound on what is written", "snprintf, std::string or std::format_to_n"),
+    (_EVERYWHERE, r"\b(strcpy|strcat|sprintf|vsprintf|stpcpy)\s*\(", "no bound on what is written", "snprintf, std::string or std::format_to_n"),
     (_EVERYWHERE, r"(?<![\w.>])s?rand\s*\(\s*\)", "not repeatable between machines", "a std::mt19937_64 with a printed seed"),
     (_PRODUCT, r"\bato(i|l|ll|f)\s*\(", "no way to see an error", "std::from_chars or strtoull with its end pointer"),
     (_EVERYWHERE, r"(?<![\w.>])(strtok|tmpnam|mktemp|alloca)\s*\(", "shared state, a race, or an unbounded stack", "strtok_r, mkstemp, a buffer of known size"),
