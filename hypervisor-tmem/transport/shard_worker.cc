@@ -209,6 +209,12 @@ void ShardWorker::drop_broken() {
   for (ClientId client : clients) on_broken_(client);
 }
 
+const BackendStats* ShardWorker::channel_stats(ClientId client) const {
+  for (const std::unique_ptr<Served>& served : served_)
+    if (served->channel->client() == client) return &served->backend.stats();
+  return nullptr;
+}
+
 WorkerStats ShardWorker::stats() const {
   WorkerStats stats = stats_;
   stats.backends = past_;

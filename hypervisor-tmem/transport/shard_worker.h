@@ -62,6 +62,7 @@ class ShardWorker {
   bool remove_channel(ClientId client);
 
   WorkerStats stats() const;
+  const BackendStats* channel_stats(ClientId client) const;  // of its channel; null: it has none here
 
  private:
   struct Served;
