@@ -112,6 +112,14 @@ Admission ClientRegistry::admit(const ClientHello& hello) {
   return {Admission::Outcome::kFresh, id, freed};
 }
 
+bool ClientRegistry::reconnected(ClientId id, const std::string& transport, uint32_t queues) {
+  ClientEntry* entry = find(id);
+  if (entry == nullptr || entry->state != ClientState::kRecovered || entry->queues != queues) return false;
+  entry->state = ClientState::kConnected;
+  entry->transport = transport;
+  return true;
+}
+
 bool ClientRegistry::confirm(ClientId id) {
   ClientEntry* entry = find(id);
   if (entry == nullptr || entry->epoch_confirmed) return false;

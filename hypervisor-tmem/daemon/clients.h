@@ -21,7 +21,6 @@
 #include <string>
 #include <vector>
 
-#include "daemon/log.h"
 #include "tmem/engine.h"
 
 namespace tmem {
@@ -44,7 +43,6 @@ struct ClientEntry {
   ClientPolicy policy;         // of the whole client; engines hold shares of it
   std::string dedup_group;     // as the operator named it
   uint64_t deadline_seconds = 0;  // recovered, suspended: when its pools are freed
-  LogLimit log_limit;
 
   ClientIdentity identity() const { return {uuid, nonce, stored_epoch(epoch, epoch_confirmed), name}; }
 };
@@ -85,6 +83,8 @@ class ClientRegistry {
   std::vector<ClientId> recovery_done(uint64_t now_seconds);
 
   Admission admit(const ClientHello& hello);
+  // A recovered client whose connection outlived the service together with us. False: it is not one of that many queues.
+  bool reconnected(ClientId id, const std::string& transport, uint32_t queues);
   // The client sent a request: it knows its epoch. True: that is news, to be written to the shards.
   bool confirm(ClientId id);
   // The connection ended. True: nobody will be back for the pools, free them (the entry stays, kClosing, until erase()).

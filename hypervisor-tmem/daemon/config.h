@@ -33,6 +33,7 @@ struct Config {
   uint32_t poll_window_us = 0;
   uint32_t ring_order_max = 0;
   uint32_t clients_max = 0;
+  bool keep_connections = false;
   bool huge_pages = false;
   bool verify_on_recovery = false;
   LogLevel log_level = LogLevel::kInfo;

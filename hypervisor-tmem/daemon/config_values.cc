@@ -122,6 +122,8 @@ constexpr ConfigValue kValues[] = {
      set_number<&Config::poll_window_us, 0, 100000>},
     {{"ring-order-max", "7", "3 to 7", "a client's queue has at most 2^this slots"}, set_number<&Config::ring_order_max, 3, 7>},
     {{"clients-max", "4096", "1 to 4096", "clients known at a time"}, set_number<&Config::clients_max, 1, 4096>},
+    {{"keep-connections", "on", kSwitch, "keep clients' rings over a restart of the service; off: clients connect anew and replay"},
+     set_switch<&Config::keep_connections>},
     {{"huge-pages", "on", kSwitch, "ask the kernel for transparent huge pages under the arena"}, set_switch<&Config::huge_pages>},
     {{"verify-on-recovery", "off", kSwitch, "test the checksum of every page at a restart, not only when it is got"},
      set_switch<&Config::verify_on_recovery>},

@@ -75,4 +75,17 @@ uint64_t LogLimit::take_suppressed() {
   return count;
 }
 
+void LimitedLog::write(uint64_t source, uint64_t now_seconds, LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+  constexpr uint64_t kOthers = UINT64_MAX;
+  const uint64_t bucket = limits_.contains(source) || limits_.size() < kSourcesMax ? source : kOthers;
+  if (limits_[bucket].allow(now_seconds)) log(level, event, fields);
+}
+
+void LimitedLog::report() {
+  for (auto& [source, limit] : limits_) {
+    const uint64_t suppressed = limit.take_suppressed();
+    if (suppressed != 0) log(LogLevel::kWarning, "lines withheld", {{"source", source}, {"lines", suppressed}});
+  }
+}
+
 }  // namespace tmem

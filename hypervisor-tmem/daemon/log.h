@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -46,6 +47,20 @@ class LogLimit {
   uint32_t tokens_ = kBurst;
   uint64_t refilled_at_ = 0;
   uint64_t suppressed_ = 0;
+};
+
+// Lines that somebody outside can provoke: a bucket for each of them (a user id, a client id), and what was withheld told later.
+// Thread rule: one thread.
+class LimitedLog {
+ public:
+  static constexpr size_t kSourcesMax = 1024;  // beyond: one bucket for all others
+
+  void write(uint64_t source, uint64_t now_seconds, LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
+  // Tells what was withheld since the last call.
+  void report();
+
+ private:
+  std::map<uint64_t, LogLimit> limits_;
 };
 
 }  // namespace tmem

@@ -2,11 +2,13 @@
 #include "daemon/shards.h"
 
 #include <pthread.h>
-#include <csignal>
+#include <sys/random.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
@@ -14,10 +16,14 @@
 
 #include "daemon/log.h"
 #include "daemon/notify.h"
-#include "store/arena_format.h"
+#include "tmem/limits.h"
 
 namespace tmem {
 namespace {
+
+uint64_t monotonic_ns() {
+  return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+}
 
 std::string arena_name(uint32_t shard) { return "arena-" + std::to_string(shard); }
 
@@ -26,10 +32,27 @@ uint32_t segments_max(const Config& config, uint32_t shards) {
   return static_cast<uint32_t>(std::min<uint64_t>(kSegmentsMax, config.memory_bytes_max / shards / kSegmentBytes + 1));
 }
 
-uint64_t arena_instance(ArenaFile& arena) {
-  ArenaHeader header;
-  std::memcpy(&header, arena.base(), sizeof(header));
-  return header.instance;
+// An arena is kept as arena-SHARD-INSTANCE; the instance is random, new with each arena made from nothing.
+std::string kept_name(uint32_t shard, uint64_t instance) { return arena_name(shard) + "-" + std::to_string(instance); }
+
+struct KeptArena {
+  FileDescriptor fd;
+  uint64_t instance = 0;
+};
+
+KeptArena take_arena(std::map<std::string, FileDescriptor>& inherited, uint32_t shard) {
+  const std::string prefix = arena_name(shard) + "-";
+  const auto at = inherited.lower_bound(prefix);
+  if (at == inherited.end() || !at->first.starts_with(prefix)) return {};
+  KeptArena out{std::move(at->second), std::strtoull(at->first.c_str() + prefix.size(), nullptr, 10)};
+  inherited.erase(at);
+  return out;
+}
+
+uint64_t random_instance() {
+  uint64_t value = 0;
+  if (getrandom(&value, sizeof(value), 0) != static_cast<ssize_t>(sizeof(value))) value = monotonic_ns();
+  return value;
 }
 
 }  // namespace
@@ -44,17 +67,21 @@ ShardSet::ShardSet(boost::asio::io_context& io, std::function<void(ClientId)> on
 ShardSet::~ShardSet() { stop(); }
 
 std::string ShardSet::open(const Config& config, std::map<std::string, FileDescriptor>& inherited, Notifier& notifier) {
-  uint32_t kept = 0;
-  while (inherited.contains(arena_name(kept))) ++kept;
-  if (kept != 0 && kept != config.shards) {
-    log(LogLevel::kWarning, "the number of shards changes at the next full stop only", {{"shards", kept}, {"configured", config.shards}});
+  std::vector<KeptArena> kept;
+  while (kept.size() < kShardsMax) {
+    KeptArena arena = take_arena(inherited, static_cast<uint32_t>(kept.size()));
+    if (!arena.fd.valid()) break;
+    kept.push_back(std::move(arena));
   }
-  const uint32_t count = kept != 0 ? std::min(kept, kShardsMax) : config.shards;
+  if (!kept.empty() && kept.size() != config.shards) {
+    log(LogLevel::kWarning, "the number of shards changes at the next full stop only", {{"shards", kept.size()}, {"configured", config.shards}});
+  }
   Config divided = config;
-  divided.shards = count;
+  if (!kept.empty()) divided.shards = static_cast<uint32_t>(kept.size());
+  const uint32_t count = divided.shards;
+  kept.resize(count);
   for (uint32_t i = 0; i < count; ++i) {
-    FileDescriptor fd = kept != 0 ? std::move(inherited.at(arena_name(i))) : FileDescriptor();
-    const std::string wrong = open_arena(i, divided, std::move(fd), notifier);
+    const std::string wrong = open_arena(i, divided, std::move(kept[i].fd), kept[i].instance, notifier);
     if (!wrong.empty()) return wrong;
   }
   std::vector<Status> opened(count, Status::kOk);
@@ -71,15 +98,16 @@ std::string ShardSet::open(const Config& config, std::map<std::string, FileDescr
   }
   memory_bytes_max_ = 0;
   for (const auto& shard : shards_) {
-    generation_ = (generation_ ^ arena_instance(*shard->arena_)) * 0x9e3779b97f4a7c15;
+    generation_ = (generation_ ^ shard->instance_) * 0x9e3779b97f4a7c15;
     memory_bytes_max_ += uint64_t{shard->arena_->segments_max()} * kSegmentBytes;
   }
   memory_bytes_max_ = std::min(memory_bytes_max_, config.memory_bytes_max);
   return {};
 }
 
-std::string ShardSet::open_arena(uint32_t number, const Config& config, FileDescriptor inherited, Notifier& notifier) {
+std::string ShardSet::open_arena(uint32_t number, const Config& config, FileDescriptor inherited, uint64_t instance, Notifier& notifier) {
   shards_.push_back(std::make_unique<Shard>(number, nullptr));
+  shards_.back()->instance_ = instance;
   if (!inherited.valid()) return replace_arena(number, config, notifier);
   auto adopted = ArenaFile::adopt(std::move(inherited), config.huge_pages);
   if (!adopted) {
@@ -95,8 +123,9 @@ std::string ShardSet::replace_arena(uint32_t number, const Config& config, Notif
   auto created = ArenaFile::create("tmem-" + arena_name(number), segments_max(config, config.shards), config.huge_pages);
   if (!created) return "shard " + std::to_string(number) + " gets no memory from the system; lower 'memory'";
   shards_[number]->arena_ = std::move(created.value());
-  notifier.forget(arena_name(number));
-  notifier.store(arena_name(number), shards_[number]->arena_->fd());
+  notifier.forget(kept_name(number, shards_[number]->instance_));
+  shards_[number]->instance_ = random_instance();
+  notifier.store(kept_name(number, shards_[number]->instance_), shards_[number]->arena_->fd());
   return {};
 }
 
@@ -115,8 +144,11 @@ Status ShardSet::make_engine(Shard& shard, const Config& config) {
   return shard.worker_->ready() ? Status::kOk : Status::kNoSpace;
 }
 
-void ShardSet::start(const std::function<void(Shard&)>& before) {
-  for (const auto& shard : shards_) before(*shard);
+void ShardSet::each(const std::function<void(Shard&)>& work) {
+  for (const auto& shard : shards_) work(*shard);
+}
+
+void ShardSet::start() {
   // Signals are the main thread's.
   sigset_t all;
   sigset_t old;

@@ -41,6 +41,7 @@ class Shard final : public ShardAccess {
  private:
   friend class ShardSet;
   uint32_t number_;
+  uint64_t instance_ = 0;  // of its arena
   std::unique_ptr<ArenaFile> arena_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<ShardWorker> worker_;
@@ -58,8 +59,9 @@ class ShardSet {
   // Takes up the arenas among the inherited descriptors, or makes new ones and has the manager keep them; recovers them
   // all at once. The arenas that are there decide how many shards there are. Empty: done; else why not.
   std::string open(const Config& config, std::map<std::string, FileDescriptor>& inherited, Notifier& notifier);
-  // Every closure sees its shard before its thread starts; then they run.
-  void start(const std::function<void(Shard&)>& before);
+  // Before start() only: the engines are the main thread's until then.
+  void each(const std::function<void(Shard&)>& work);
+  void start();
   // Lets the threads end their round and come home.
   void stop();
 
@@ -73,7 +75,7 @@ class ShardSet {
   uint64_t memory_bytes_max() const { return memory_bytes_max_; }
 
  private:
-  std::string open_arena(uint32_t number, const Config& config, FileDescriptor inherited, Notifier& notifier);
+  std::string open_arena(uint32_t number, const Config& config, FileDescriptor inherited, uint64_t instance, Notifier& notifier);
   std::string replace_arena(uint32_t number, const Config& config, Notifier& notifier);
   Status make_engine(Shard& shard, const Config& config);
 

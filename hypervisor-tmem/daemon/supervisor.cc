@@ -24,7 +24,7 @@
 namespace tmem {
 namespace {
 
-constexpr size_t kKeptMax = 256;
+constexpr size_t kKeptMax = 1024;
 constexpr size_t kFdsPerMessageMax = 8;
 constexpr int64_t kWatchdogMs = 30'000;
 constexpr int64_t kStopMs = 30'000;
@@ -83,7 +83,21 @@ int Supervisor::run() {
     take_signal();
     check_deadlines();
   }
+  remove_socket_files();
   return exit_status_;
+}
+
+// Nobody will serve them again.
+void Supervisor::remove_socket_files() {
+  for (const auto& [name, fd] : kept_) {
+    int listening = 0;
+    sockaddr_un address{};
+    socklen_t option_length = sizeof(listening);
+    socklen_t length = sizeof(address);
+    const bool ours = getsockopt(fd.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &option_length) == 0 && listening != 0 &&
+                      getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) == 0;
+    if (ours && address.sun_path[0] == '/') unlink(address.sun_path);
+  }
 }
 
 int Supervisor::poll_timeout_ms() const {

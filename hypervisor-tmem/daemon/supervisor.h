@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The small parent that outlives the service: where no systemd keeps our descriptors (a stub domain, a terminal), this does.
 // It speaks the manager's side of the protocol in notify.h: starts the service, keeps what FDSTORE=1 hands over (arenas,
-// listening sockets), starts it again with those after a crash, with back-off. One thread, no protobuf, no Asio: there is
+// listening sockets, clients' rings), starts it again with those after a crash, with back-off. One thread, no protobuf, no Asio: there is
 // next to nothing in here that could crash.
 //
 // SIGTERM, SIGINT: stop the service, then end; the arenas' memory is free when both are gone.
@@ -43,6 +43,7 @@ class Supervisor {
   void take_signal();
   void service_ended(int wait_status);
   void check_deadlines();
+  void remove_socket_files();
   int poll_timeout_ms() const;
 
   std::vector<std::string> command_;

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#include "daemon/client_life.h"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+namespace tmem {
+namespace {
+
+// On the shard's thread. all_queues: the client has one on every shard, so that it may join shared pools.
+Status attach_on(Shard& shard, const ClientEntry& entry, bool all_queues) {
+  Engine& engine = shard.engine();
+  if (engine.client_info(entry.id)) return engine.set_identity(entry.id, entry.identity());
+  return engine.attach(entry.id, entry.identity(), policy_share(entry.policy, entry.queues, shard.shard()), all_queues);
+}
+
+}  // namespace
+
+void ClientLife::attach(ClientId client, std::function<void(bool)> done) {
+  const auto failed = std::make_shared<std::atomic<bool>>(false);
+  shards_.on_shards(
+      [failed, entry = *registry_.find(client), shards = shards_.count()](Shard& shard) {
+        if (shard.shard() >= entry.queues) return;
+        if (attach_on(shard, entry, entry.queues == shards) != Status::kOk) *failed = true;
+      },
+      [failed, done = std::move(done)] { done(!*failed); });
+}
+
+void ClientLife::open_channels(std::vector<std::unique_ptr<Channel>> channels, std::function<void(bool)> done) {
+  struct Opening {
+    std::vector<std::unique_ptr<Channel>> channels;
+    std::atomic<bool> failed{false};
+  };
+  const auto opening = std::make_shared<Opening>();
+  opening->channels = std::move(channels);
+  shards_.on_shards(
+      [opening](Shard& shard) {
+        if (shard.shard() >= opening->channels.size()) return;
+        if (!shard.worker().add_channel(std::move(opening->channels[shard.shard()]))) opening->failed = true;
+      },
+      [opening, done = std::move(done)] { done(!opening->failed); });
+}
+
+void ClientLife::free(ClientId client) {
+  const ClientEntry* entry = registry_.find(client);
+  const Uuid uuid = entry != nullptr ? entry->uuid : Uuid{};
+  shards_.on_shards(
+      [client](Shard& shard) {
+        shard.worker().remove_channel(client);
+        // kNoClient: it had no queue on this shard.
+        [[maybe_unused]] const Status status = shard.engine().detach(client);
+      },
+      [this, client, uuid] {
+        registry_.erase(client);
+        on_freed_(uuid);
+      });
+}
+
+void ClientLife::write_identity(ClientId client) {
+  const ClientEntry* entry = registry_.find(client);
+  if (entry == nullptr) return;
+  shards_.on_shards(
+      [entry = *entry](Shard& shard) {
+        [[maybe_unused]] const Status status = shard.engine().set_identity(entry.id, entry.identity());
+      },
+      [] {});
+}
+
+void ClientLife::write_policy(ClientId client, std::function<void()> done) {
+  const ClientEntry* entry = registry_.find(client);
+  if (entry == nullptr) return done();
+  shards_.on_shards(
+      [id = client, policy = entry->policy, queues = std::max(1U, entry->queues)](Shard& shard) {
+        if (shard.shard() >= queues) return;
+        [[maybe_unused]] const Status status = shard.engine().set_policy(id, policy_share(policy, queues, shard.shard()));
+      },
+      std::move(done));
+}
+
+}  // namespace tmem

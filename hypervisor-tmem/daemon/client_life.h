@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// What a decision about a client means on the shards: attach it, open its channels, free it, write its identity or policy.
+// The same for every transport.
+//
+// Borrows registry and shards for its whole life. The mailbox of a shard keeps the order of calls: freeing an old client and
+// then attaching its successor needs no waiting.
+// Thread rule: the main thread; done-closures come there.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/clients.h"
+#include "daemon/shards.h"
+
+namespace tmem {
+
+class ClientLife {
+ public:
+  // on_freed: the client is gone from everywhere, also from the registry; its uuid is told.
+  ClientLife(ClientRegistry& registry, ShardSet& shards, std::function<void(const Uuid&)> on_freed)
+      : registry_(registry), shards_(shards), on_freed_(std::move(on_freed)) {}
+
+  // Makes the client and its identity known to its shards; a recovered or suspended one keeps its pools there.
+  // done(false): a shard refused.
+  void attach(ClientId client, std::function<void(bool)> done);
+  // Channel i goes to shard i, where it is served from now on. done(false): a shard refused.
+  void open_channels(std::vector<std::unique_ptr<Channel>> channels, std::function<void(bool)> done);
+  // Closes its channels and frees its pools. The entry is kClosing already, or there is none.
+  void free(ClientId client);
+  void write_identity(ClientId client);
+  void write_policy(ClientId client, std::function<void()> done);
+
+ private:
+  ClientRegistry& registry_;
+  ShardSet& shards_;
+  std::function<void(const Uuid&)> on_freed_;
+};
+
+}  // namespace tmem

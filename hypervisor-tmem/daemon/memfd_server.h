@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// Connections of local processes: accepts on the listening socket, hears one hello within kHelloSeconds, has the client
+// admitted and attached, sends the welcome, then watches for the socket's end, which is the connection's.
+//
+// A connection is kept with the service manager too (socket, region, doorbells): after a crash the next service takes up
+// the living rings where they stand, and the client notices nothing but the pause. What is not whole, is dropped; the client
+// then sees the socket end, connects anew, claims its pools and replays.
+//
+// Owns the sockets. Borrows the rest for its whole life. Thread rule: the main thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "daemon/client_life.h"
+#include "daemon/clients.h"
+#include "transport/memfd/memfd_handshake.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace tmem {
+
+class Notifier;
+
+uint64_t monotonic_seconds();
+
+class MemfdServer {
+ public:
+  static constexpr unsigned kHelloSeconds = 5;
+  static constexpr size_t kUnheardMax = 128;      // connections that have not said hello yet
+  static constexpr size_t kKeptFdsMax = 960;      // descriptors kept with the manager; clients beyond reconnect
+
+  // What becomes of connections, for logs and events.
+  struct Observer {
+    std::function<void(const ClientEntry&, const MemfdPeer&, bool resumed)> attached;
+    std::function<void(const ClientEntry&)> detached;
+    std::function<void(uid_t uid, const char* why)> refused;
+  };
+
+  MemfdServer(boost::asio::io_context& io, ClientRegistry& registry, ClientLife& life, ShardSet& shards, Notifier& notifier,
+              const Config& config, Observer observer);
+  ~MemfdServer();
+
+  // Takes up connections that an earlier service kept; before the shards' threads run. Takes its descriptors out of the map.
+  void adopt(std::map<std::string, FileDescriptor>& inherited);
+  // The channels of adopted clients, shard by shard, before its thread runs.
+  void add_adopted_channels(Shard& shard);
+  void listen(FileDescriptor listening);
+  // Ends a client's connection; its pools are freed. Safe to call for clients of other transports.
+  void drop(ClientId client);
+  void forget_owner(const Uuid& uuid) { owners_.forget(uuid); }
+  // No new connections; those there are stay as they are, for the next service or the kernel to end.
+  void close();
+
+ private:
+  class Connection;
+  struct Acceptor;
+  using ConnectionPtr = std::shared_ptr<Connection>;
+
+  void accept();
+  void accept_all();
+  void hear(const ConnectionPtr& connection);
+  void admit(const ConnectionPtr& connection, const MemfdPeer& peer);
+  void connect(const ConnectionPtr& connection, const MemfdPeer& peer, bool resumed);
+  void welcome(const ConnectionPtr& connection, const MemfdPeer& peer, bool resumed, MemfdConnection& made);
+  void refuse(const ConnectionPtr& connection, uid_t uid, tmem_memfd_result why);
+  void watch(const ConnectionPtr& connection);
+  void ended(const ConnectionPtr& connection);
+  void keep(const ConnectionPtr& connection, const MemfdConnection& made);
+  void keep_socket(const ConnectionPtr& connection);
+  void unkeep(const ConnectionPtr& connection);
+  ConnectionPtr adopt_one(ClientId client, std::map<std::string, FileDescriptor>& kept);
+
+  boost::asio::io_context& io_;
+  ClientRegistry& registry_;
+  ClientLife& life_;
+  ShardSet& shards_;
+  Notifier& notifier_;
+  uint32_t ring_order_max_;
+  bool keep_connections_;
+  Observer observer_;
+  UuidOwners owners_;
+  std::unique_ptr<Acceptor> acceptor_;
+  std::map<ClientId, ConnectionPtr> connections_;
+  std::map<ClientId, std::vector<std::unique_ptr<Channel>>> adopted_;
+  size_t unheard_ = 0;
+  size_t kept_fds_ = 0;
+};
+
+}  // namespace tmem
