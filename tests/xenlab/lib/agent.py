@@ -9,7 +9,7 @@ called with it held, by the machine's reader thread alone, and never sends.
 import re
 import time
 
-from .base import LabError
+from .base import PATIENCE, LabError
 
 TAIL_LINES = 25
 _LINE = re.compile(rb"^@(\d+) ([oOeExkr]) (.*)$")
@@ -79,14 +79,14 @@ class Process:
         """Signals the command and all it started."""
         self._agent.command("kill", self._number, str(signal).encode())
 
-    def wait(self, timeout=60, check=True):
+    def wait(self, timeout=PATIENCE, check=True):
         """The Result once the command has ended; a code other than 0 fails the scenario unless check is False."""
         self._agent.wait_for(lambda: self.code is not None, timeout, f"`{self.command}` to end")
         if check and self.code != 0:
             raise LabError(f"{self._agent.name}: `{self.command}` ended with {self.code}: {(self.err or self.out).strip()[-1000:]}")
         return Result(self.code, self.out, self.err)
 
-    def wait_line(self, pattern, timeout=60):
+    def wait_line(self, pattern, timeout=PATIENCE):
         """Waits until the output has a line matching the pattern; returns the match."""
         found = []
 
@@ -167,12 +167,12 @@ class Agent:
                 why += f" (while waiting for {what})"
             raise LabError(f"{self.name}: {why}\n{self.tail()}")
 
-    def wait_console(self, pattern, timeout=60, start=0):
+    def wait_console(self, pattern, timeout=PATIENCE, start=0):
         """Waits for a console line matching the pattern, from position `start` of the console's text on."""
         self.wait_for(lambda: re.search(pattern, self.console[start:], re.MULTILINE), timeout, f"a console line matching /{pattern}/")
         return re.search(pattern, self.console[start:], re.MULTILINE)
 
-    def wait_ready(self, timeout=60):
+    def wait_ready(self, timeout=PATIENCE):
         """Waits until the agent answers. Pings repeat, as one sent while nobody listens is lost."""
         end = time.monotonic() + timeout
         while not self._answered:
@@ -194,11 +194,11 @@ class Agent:
         with self._changed:
             self._last += 1
             process = self._processes[self._last] = Process(self, self._last, command, on_output, on_exit)
-            self._note(command.encode(), f"{self._last}$ ")
+            self._note(command.encode(), f"{time.strftime('%H:%M:%S')} {self._last}$ ")
         self.command("run", process._number, escape(command.encode()))
         return process
 
-    def run(self, command, timeout=60, check=True, stdin=None):
+    def run(self, command, timeout=PATIENCE, check=True, stdin=None):
         """Runs a shell command to its end."""
         process = self.start(command)
         if stdin is not None:

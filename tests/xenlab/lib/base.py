@@ -10,6 +10,9 @@ LAB = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xen-tmem" / "lab"
 OUT = LAB / "out"
 
+# How long anything may take, in seconds. A bound for what hangs, not a measure: an emulated machine on a busy host is slow.
+PATIENCE = 240
+
 
 class LabError(Exception):
     """The scenario failed; the text is the reason a person reads."""

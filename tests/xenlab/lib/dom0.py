@@ -5,7 +5,7 @@ import shlex
 import time
 
 from .agent import Agent
-from .base import LAB, LabError
+from .base import LAB, PATIENCE, LabError
 from .images import XEN_TOOLS, Image
 
 MODULES = ["xen-privcmd", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-blkback",
@@ -30,7 +30,6 @@ def image(kernel):
         built.program(f"{XEN_TOOLS}/bin/{name}")
     for client in CLIENTS:
         built.program(client)
-    built.program("/lib/x86_64-linux-gnu/libgcc_s.so.1")    # pthread_cancel in xl loads it by name
     for module in kernel.modules(MODULES):
         built.module(module)
     built.add("/etc/xen/xl.conf").add("/etc/xen/scripts/block", LAB / "agent" / "block")
@@ -58,7 +57,7 @@ class Dom0(Agent):
         self.run(f"{STORES[store]} && {DAEMONS}")
         self.store = store
 
-    def xl(self, arguments, timeout=60, check=True):
+    def xl(self, arguments, timeout=PATIENCE, check=True):
         return self.run(f"xl {arguments}", timeout, check)
 
     def domains(self):
@@ -91,7 +90,7 @@ class Dom0(Agent):
         """The tree below a node with permissions, as text."""
         return self.run(f"xenstore-ls -fp {shlex.quote(path)}", check=False).out
 
-    def xs_wait(self, path, value=None, timeout=60):
+    def xs_wait(self, path, value=None, timeout=PATIENCE):
         """Waits until a node exists and, where a value is given, has it; returns the value."""
         want = "" if value is None else f' && [ "$v" = {shlex.quote(str(value))} ]'
         loop = f"until v=$(xenstore-read {shlex.quote(path)} 2>/dev/null){want}; do sleep 0.2; done; echo \"$v\""
@@ -103,6 +102,10 @@ class Dom0(Agent):
         finally:
             if process.code is None and not self.broken:
                 process.kill()
+
+    def xs_wait_gone(self, path, timeout=PATIENCE):
+        """Waits until a node does not exist."""
+        self.run(f"while xenstore-exists {shlex.quote(path)}; do sleep 0.2; done", timeout)
 
     @staticmethod
     def poll(condition, timeout, what):

@@ -6,7 +6,7 @@ tmem domain, say) has no agent: wait_console() works on it, run() does not.
 """
 
 from .agent import Agent
-from .base import CACHE, LabError
+from .base import CACHE, PATIENCE, LabError
 from .dom0 import CLIENTS
 from .images import Image
 
@@ -44,7 +44,7 @@ class Guest(Agent):
             lines.append('tsc_mode="native"')   # without it the emulated CPU would have to intercept rdtsc
         self.config = "".join(f"{line}\n" for line in [*lines, *config])
 
-    def create(self, wait=True, arguments="", timeout=120):
+    def create(self, wait=True, arguments="", timeout=PATIENCE):
         """xl create. Started paused and let go once its console is being read, so that nothing of it is lost."""
         self._dom0.write_file(self.config_path, self.config)
         self._dom0.xl(f"create -p {self.config_path} {arguments}", timeout)
@@ -76,25 +76,25 @@ class Guest(Agent):
     def exists(self):
         return self.name in self._dom0.domains()
 
-    def wait_gone(self, timeout=60):
+    def wait_gone(self, timeout=PATIENCE):
         """Waits until xl no longer lists the domain."""
         self._dom0.run(f"while xl domid {self.name} >/dev/null 2>&1; do sleep 0.2; done", timeout)
 
     def destroy(self):
         self._dom0.xl(f"destroy {self.domid}")
 
-    def shutdown(self, timeout=60):
+    def shutdown(self, timeout=PATIENCE):
         """Asks the guest's kernel to power off, and waits until it has."""
         self._dom0.xl(f"shutdown {self.domid}")
         self.wait_gone(timeout)
 
-    def save(self, arguments="", path=None, timeout=120):
+    def save(self, arguments="", path=None, timeout=PATIENCE):
         """xl save; returns the image's path in dom0. With "-c" the guest goes on running."""
         path = path or f"/var/lib/xen/{self.name}.save"
         self._dom0.xl(f"save {arguments} {self.domid} {path}", timeout)
         return path
 
-    def restore(self, path, timeout=120):
+    def restore(self, path, timeout=PATIENCE):
         """xl restore; the guest's agent answers again when this returns."""
         self._dom0.xl(f"restore -p {path}", timeout)
         self.attach()
@@ -108,7 +108,7 @@ class Guest(Agent):
         """/proc/meminfo as a dictionary, in KiB."""
         return {line.split(":")[0]: int(line.split()[1]) for line in self.run("cat /proc/meminfo").lines}
 
-    def wait_memory(self, field, accept, timeout=60):
+    def wait_memory(self, field, accept, timeout=PATIENCE):
         """Waits until a field of /proc/meminfo, in KiB, is accepted by the function; returns it."""
         value = []
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from .base import CACHE, LAB, LabError, call, digest, publish
 
 BUSYBOX = "/bin/busybox"
+CANCEL_LIBRARY = "/lib/x86_64-linux-gnu/libgcc_s.so.1"     # pthread_cancel loads it by name, so ldd does not tell of it
 XEN_TOOLS = "/usr/lib/xen-4.17"
 DIRECTORIES = ["bin", "sbin", "dev", "proc", "sys", "run", "tmp", "root", "mod", "etc"]
 
@@ -77,7 +78,8 @@ class Image:
     def program(self, source, path=None):
         """An executable or library of this machine, with all it links to; at the same path unless told another."""
         self.add(path or str(source), Path(source))
-        for library in libraries(source):
+        needed = libraries(source)
+        for library in [*needed, *([CANCEL_LIBRARY] if needed else [])]:
             self.add(library, Path(library).resolve())
         return self
 

@@ -24,17 +24,21 @@ class Lab:
 
     # --- the machine ---------------------------------------------------------------------------------------------------------
 
-    def boot(self, store="c", programs=(), disks=(), customize=None, memory=3072, dom0_memory=768, xen_options="", drain=True):
+    def boot(self, store="c", label="", programs=(), customize=None, drain=True, **machine):
         """Boots Xen and dom0 and starts the chosen xenstore daemon; returns dom0.
 
         `programs` (of tests/xenlab/programs, or paths) go to dom0's /bin; `customize` is called with dom0's Image and may add
-        anything to it.
+        anything to it. A scenario that boots more than once labels each boot, as a folder for its logs. The rest (memory,
+        dom0_memory, disks, xen_options) is the Machine's.
         """
+        self.stop()
         packages.ensure_tools()
         kernel = packages.dom0_kernel()
         image = dom0.image(kernel)
         self._fill(image, programs, customize)
-        self.machine = Machine(self.out, image.pack(), kernel, memory, dom0_memory, disks, xen_options)
+        out = self.out / label
+        out.mkdir(exist_ok=True)
+        self.machine = Machine(out, image.pack(), kernel, **machine)
         if drain:
             self.machine.drain_console()
         self.machine.wait_ready()

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 from . import dom0, packages
-from .base import CACHE, LabError, call, digest, publish
+from .base import CACHE, PATIENCE, LabError, call, digest, publish
 
 # SMAP: a PV dom0 dies at its first page fault. rdtscp: emulated SVM cannot decode its intercept (a PVH guest dies).
 CPU = "max,-smap,-rdtscp"
@@ -117,7 +117,7 @@ class Machine:
 
         threading.Thread(target=drain, daemon=True).start()
 
-    def wait_ready(self, timeout=120):
+    def wait_ready(self, timeout=PATIENCE):
         try:
             self.dom0.wait_ready(timeout)
         except LabError as error:

@@ -41,7 +41,7 @@ class Scenario:
         if keep and lab.machine:
             input(f"{self.name} {result}; the machine is kept running. Logs: {out}. Press Enter to end it. ")
         lab.stop()
-        for disk in out.glob("*.disk"):
+        for disk in out.rglob("*.disk"):
             disk.unlink()
         if reason:
             (out / "reason").write_text(reason + "\n")
