@@ -90,6 +90,7 @@ std::string ShardSet::open(const Config& config, std::map<std::string, FileDescr
   for (std::thread& thread : threads) thread.join();
   for (uint32_t i = 0; i < count; ++i) {
     if (opened[i] == Status::kBadArena) {
+      log(LogLevel::kError, "a kept arena cannot be read, starting empty", {{"shard", i}, {"reason", to_string(opened[i])}});
       const std::string wrong = replace_arena(i, divided, notifier);
       if (!wrong.empty()) return wrong;
       opened[i] = make_engine(*shards_[i], divided);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/engine_impl.h"
+#include "tmem/failpoint.h"
 
 namespace tmem {
 
@@ -139,11 +140,14 @@ Status Engine::Impl::store(const Door& door, const Handle& handle, Location at, 
     room = room_in_arena(door.client, packed.payload.size(), credit);
     if (!room && !present.none()) {  // it would have to go anyway: perhaps its own place is enough
       remove_record(at.extent, slot);
+      failpoint("put-old-given-up");
       room = arena->reserve(packed.payload.size(), compactions_left, credit) == Status::kOk;
     }
     if (room) {
       const RecordRef record = arena->insert({at.object, handle.index.value()}, packed.codec, packed.payload);
+      failpoint("put-sealed");
       if (!present.none()) remove_record(at.extent, slot);
+      failpoint("put-old-killed");
       place(at.extent, slot, record, static_cast<uint32_t>(packed.payload.size()));
     }
   }
@@ -229,6 +233,7 @@ void Engine::Impl::remove_record(uint32_t n, uint32_t slot) {
   uint32_t content = kNone;
   if (view.codec == Codec::kReference) std::memcpy(&content, view.payload.data(), sizeof content);
   if (dedup.record_of(content).none()) content = kNone;  // only if the arena's bytes were damaged while in use
+  failpoint("page-dies");
   account(extent.object, extent, -1, -static_cast<int64_t>(view.payload.size()));
   extent.record[slot] = {};
   arena->kill(record);

@@ -6,6 +6,7 @@
 
 #include "store/arena_impl.h"
 #include "store/recovery.h"
+#include "tmem/failpoint.h"
 
 namespace tmem {
 namespace {
@@ -110,6 +111,7 @@ void Arena::Impl::seal(RecordRef ref, RecordKey key, Codec codec, std::span<cons
   if (size != 0) std::memmove(s.bytes + offset, payload.data(), size);
   sealed.key = key;
   sealed.checksum = checksum;
+  failpoint("record-written");
   store_release(sealed.place, make_place(offset, size, codec));
   const uint32_t extent = record_extent(size);
   s.live_bytes += extent;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "store/arena_impl.h"
+#include "tmem/failpoint.h"
 
 namespace tmem {
 namespace {
@@ -54,7 +55,9 @@ void Arena::Impl::compact(uint32_t segment) {
   header->logical = segment;
   header->slots = slots;
   header->check = segment_check(segment, generation + 1);
+  failpoint("segment-copied");
   store_release(header->generation, ++generation);
+  failpoint("segment-taken-over");
   wipe(s.header());
 
   std::swap(s.bytes, spare);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tmem/failpoint.h"
+
 namespace tmem {
 
 namespace {
@@ -135,11 +137,15 @@ Backend::Progress Backend::drain(uint32_t requests_max) {
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 1 < count) prefetch(batch_[i + 1]);
     const tmemif_response response = handle(batch_[i]);
+    failpoint("request-handled");
     tmem_ring_back_answer(&ring_, &response);
+    failpoint("response-written");
     // A page takes microseconds: a front that polls shall have its answer now. Small answers are shown together.
     if (batch_[i].slot != TMEMIF_NO_SLOT) tmem_ring_back_expose(&ring_);
   }
-  if (tmem_ring_back_publish(&ring_)) {
+  const bool wanted = tmem_ring_back_publish(&ring_) != 0;
+  failpoint("responses-published");
+  if (wanted) {
     ++stats_.doorbells_sent;
     channel_.notify();
   } else {

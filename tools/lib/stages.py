@@ -121,7 +121,9 @@ def fuzz_one(context, program, name):
 
 
 def tidy(context):
-    return [command_case(context, "tools/tidy", ["tools/tidy"], "tidy")]
+    """The tree, and the judges themselves."""
+    own_tests = [command_case(context, name, [sys.executable, "-B", f"tests/tidy/{name}.py"]) for name in ("tidy_test", "runner_test")]
+    return [command_case(context, "tools/tidy", ["tools/tidy"], "tidy")] + own_tests
 
 
 def lab(context):

@@ -5,6 +5,7 @@ Owns the QEMU process, its serial port (Xen's and dom0's console, kept in xen.lo
 on. One thread reads the port; everything else happens in the scenario's thread.
 """
 
+import atexit
 import gzip
 import os
 import signal
@@ -57,6 +58,7 @@ class Machine:
             self._qemu = subprocess.Popen(  # pylint: disable=consider-using-with
                 [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 pass_fds=(console_end.fileno(), port_end.fileno()), start_new_session=True)
+        atexit.register(self.stop)      # also when the run is interrupted or told to end
         console_end.close()
         port_end.close()
         threading.Thread(target=self._read, daemon=True).start()

@@ -34,8 +34,8 @@ def resolve(name, from_path, known):
     here = posixpath.normpath(posixpath.join(posixpath.dirname(from_path), name))
     if here in known:
         return here
-    for root in ROOTS:
-        if root + name in known:
+    for root in ROOTS:  # a header that the build makes from NAME.in counts as that
+        if root + name in known or root + name + ".in" in known:
             return root + name
     return None
 
