@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: MIT
+// The service on one machine: a worker and a client on a processor each, rings in a memfd, the real front where the client's
+// view is measured. Each figure stands beside its baseline, measured in turns in the same run. docs/performance.md says what
+// was reached and what each line means.
+#include <lz4.h>
+#include <pthread.h>
+#include <sched.h>
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "bench/bench_report.h"
+#include "capture.h"
+#include "store/codec.h"
+#include "support/heap_memory.h"
+#include "tmem_front.h"
+#include "transport/memfd_pair.h"
+#include "transport/shard_worker.h"
+#include "transport/test_front.h"
+
+namespace tmem {
+namespace {
+
+using bench::cpu_seconds;
+using bench::median;
+using bench::seconds;
+
+constexpr uint32_t kOrder = TMEMIF_RING_ORDER_DEFAULT;
+constexpr uint32_t kSegments = 1024;
+constexpr ClientId kClient{1};
+constexpr int kRepeats = 7;
+
+void pin(unsigned cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu % std::max(1u, std::thread::hardware_concurrency()), &set);
+  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+// A thread on a processor of its own. Waits until it is there: it starts on its parent's.
+template <typename Work>
+std::thread start_on(unsigned cpu, Work work) {
+  std::atomic<bool> there{false};
+  std::thread thread([&there, cpu, work = std::move(work)] {
+    pin(cpu);
+    there.store(true);
+    work();
+  });
+  while (!there.load()) std::this_thread::sleep_for(std::chrono::microseconds(50));
+  return thread;
+}
+
+// Pages of the corpus that are not one repeated word: those are a case of their own.
+struct Pages {
+  std::vector<std::array<std::byte, kPageBytes>> page;
+  std::string source;
+};
+
+Pages load_pages() {
+  const PageCorpus corpus = PageCorpus::capture(12288);
+  Pages pages;
+  pages.source = corpus.source();
+  for (size_t i = 0; i < corpus.count(); ++i) {
+    if (same_filled_word(corpus.page(i))) continue;
+    std::ranges::copy(corpus.page(i), pages.page.emplace_back().begin());
+  }
+  return pages;
+}
+
+std::unique_ptr<Engine> make_engine(test::HeapMemory& memory) {
+  auto engine = std::move(Engine::create(memory, {uint64_t{kSegments} * kSegmentBytes, false}).value());
+  if (engine->attach(kClient, {}, {}, true) != Status::kOk) std::abort();
+  if (engine->new_pool(kClient, PoolId(0), TMEMIF_POOL_FLAGS(TMEMIF_POOL_PERSISTENT)) != Status::kOk) std::abort();
+  return engine;
+}
+
+// A service of one shard with its worker running on processor 1, and one client on processor 0.
+class Service {
+ public:
+  Service() : engine_(make_engine(memory_)), worker_(*engine_, {}, [](ClientId) { std::abort(); }), pair_(kClient, kOrder) {
+    front = std::make_unique<TestFront>(pair_.front_memory(), kOrder);
+    if (!worker_.add_channel(pair_.channel())) std::abort();
+    thread_ = start_on(1, [this] { worker_.run(); });
+  }
+  ~Service() {
+    worker_.stop();
+    thread_.join();
+  }
+  double worker_cpu() {
+    double value = 0;
+    call([&] { value = cpu_seconds(); });
+    return value;
+  }
+  WorkerStats stats() {
+    WorkerStats stats;
+    call([&] { stats = worker_.stats(); });
+    return stats;
+  }
+  void call(const std::function<void()>& closure) {
+    std::atomic<bool> done{false};
+    worker_.post([&] {
+      closure();
+      done.store(true);
+    });
+    while (!done.load()) tmem_os_relax();
+  }
+  void ring() { pair_.front_rings(); }
+  void* queue() { return pair_.front_memory(); }
+
+  // Keeps the ring full with count requests; fill writes request n (slot n mod entries), check sees each response.
+  template <typename Fill, typename Check>
+  void pipeline(size_t count, Fill fill, Check check) {
+    size_t sent = 0, received = 0;
+    while (received < count) {
+      while (sent < count && tmem_ring_front_room(&front->ring) > 0) {
+        tmemif_request* r = tmem_ring_front_next(&front->ring);
+        fill(*r, sent, static_cast<uint16_t>(sent % front->entries()));
+        ++sent;
+        if (tmem_ring_front_publish(&front->ring)) ring();
+      }
+      uint32_t pending = tmem_ring_front_pending(&front->ring);
+      if (pending == 0) tmem_os_relax();
+      for (; pending > 0; --pending, ++received) check(tmem_ring_front_take(&front->ring), received);
+    }
+  }
+
+  std::unique_ptr<TestFront> front;
+
+ private:
+  test::HeapMemory memory_{kSegments};
+  std::unique_ptr<Engine> engine_;
+  ShardWorker worker_;
+  MemfdPair pair_;
+  std::thread thread_;
+};
+
+void must_be_ok(const tmemif_response& r, size_t) {
+  if (r.status != TMEMIF_OK) {
+    std::fprintf(stderr, "a request was answered by status %u\n", r.status);
+    std::abort();
+  }
+}
+
+tmemif_request request_for(uint8_t op, size_t n, uint16_t slot) {
+  return page_request(op, slot, 0, n >> 16, static_cast<uint32_t>(n & 0xffff), static_cast<uint32_t>(n));
+}
+
+void put_all(Service& service, const Pages& pages) {
+  service.pipeline(pages.page.size(), [&](tmemif_request& r, size_t n, uint16_t slot) {
+    std::memcpy(service.front->slot(slot), pages.page[n].data(), kPageBytes);
+    r = request_for(TMEMIF_OP_PUT, n, slot);
+  }, must_be_ok);
+}
+
+// ---- baselines ----
+
+// What any store in the same process must do for a put: look for one word, compress, keep the bytes. Seconds per page.
+double in_process_put(const Pages& pages, std::vector<std::byte>& arena) {
+  std::vector<char> state(static_cast<size_t>(LZ4_sizeofState()));
+  std::array<char, LZ4_COMPRESSBOUND(kPageBytes)> packed;
+  size_t at = 0;
+  const double start = cpu_seconds();
+  for (const auto& page : pages.page) {
+    if (same_filled_word(PageView(page))) continue;
+    const int bytes = LZ4_compress_fast_extState(state.data(), reinterpret_cast<const char*>(page.data()), packed.data(),
+                                                 kPageBytes, static_cast<int>(packed.size()), 1);
+    const size_t kept = std::min<size_t>(static_cast<size_t>(bytes), kPageBytes);
+    std::memcpy(&arena[at], kept < kPageBytes ? static_cast<const void*>(packed.data()) : page.data(), kept);
+    at += kept;
+  }
+  return (cpu_seconds() - start) / static_cast<double>(pages.page.size());
+}
+
+double lz4_decode_median(const Pages& pages) {
+  std::vector<std::vector<char>> packed;
+  for (const auto& page : pages.page) {
+    std::vector<char> out(LZ4_COMPRESSBOUND(kPageBytes));
+    out.resize(static_cast<size_t>(LZ4_compress_default(reinterpret_cast<const char*>(page.data()), out.data(), kPageBytes,
+                                                        static_cast<int>(out.size()))));
+    packed.push_back(std::move(out));
+  }
+  std::vector<double> times;
+  std::array<char, kPageBytes> page;
+  for (const auto& p : packed) {
+    const double start = seconds();
+    if (LZ4_decompress_safe(p.data(), page.data(), static_cast<int>(p.size()), kPageBytes) != int{kPageBytes}) std::abort();
+    times.push_back(seconds() - start);
+  }
+  return median(times);
+}
+
+// Two spinning threads, 4 KiB copied in and 4 KiB copied out, nothing else: the least that crossing to another processor and
+// back with a page can cost. Median seconds.
+double spin_round_trip() {
+  struct alignas(4096) Shared {
+    std::array<std::byte, kPageBytes> page;
+    alignas(64) uint32_t request = 0;
+    alignas(64) uint32_t response = 0;
+  };
+  auto shared = std::make_unique<Shared>();
+  constexpr uint32_t kTrips = 20000;
+  std::thread server = start_on(1, [&shared] {
+    std::array<std::byte, kPageBytes> own;
+    for (uint32_t i = 1; i <= kTrips; ++i) {
+      while (tmem_load_acquire(&shared->request) != i) tmem_os_relax();
+      std::memcpy(own.data(), shared->page.data(), kPageBytes);
+      own[i % kPageBytes] ^= std::byte{1};
+      std::memcpy(shared->page.data(), own.data(), kPageBytes);
+      tmem_store_release(&shared->response, i);
+    }
+  });
+  std::array<std::byte, kPageBytes> own{};
+  std::vector<double> times;
+  for (uint32_t i = 1; i <= kTrips; ++i) {
+    const double start = seconds();
+    std::memcpy(shared->page.data(), own.data(), kPageBytes);
+    tmem_store_release(&shared->request, i);
+    while (tmem_load_acquire(&shared->response) != i) tmem_os_relax();
+    std::memcpy(own.data(), shared->page.data(), kPageBytes);
+    times.push_back(seconds() - start);
+  }
+  server.join();
+  return median(times);
+}
+
+// ---- what is measured ----
+
+void bench_put_pipelined(bench::Report& report, const Pages& pages) {
+  Service service;
+  std::vector<std::byte> arena(pages.page.size() * kPageBytes);
+  std::vector<double> ours, theirs;
+  put_all(service, pages);
+  for (int i = 0; i < kRepeats; ++i) {
+    theirs.push_back(in_process_put(pages, arena));
+    const double start = service.worker_cpu();
+    put_all(service, pages);
+    ours.push_back((service.worker_cpu() - start) / static_cast<double>(pages.page.size()));
+  }
+  report.line("put.sync_pipelined", median(ours) * 1e9, "ns/page", median(theirs) * 1e9, 1.05, true, kRepeats);
+}
+
+void bench_get(bench::Report& report, const Pages& pages, double spin, double decode) {
+  Service service;
+  put_all(service, pages);
+  std::vector<double> rates, trips;
+  std::array<std::byte, kPageBytes> own;
+  for (int i = 0; i < kRepeats; ++i) {
+    const double start = service.worker_cpu();
+    service.pipeline(pages.page.size(), [&](tmemif_request& r, size_t n, uint16_t slot) {
+      r = request_for(TMEMIF_OP_GET, n, slot);
+    }, must_be_ok);
+    rates.push_back(static_cast<double>(pages.page.size()) * kPageBytes / (service.worker_cpu() - start) / (1u << 30));
+  }
+  for (size_t n = 0; n < pages.page.size(); ++n) {
+    const double start = seconds();
+    service.pipeline(1, [&](tmemif_request& r, size_t, uint16_t) { r = request_for(TMEMIF_OP_GET, n, 0); }, must_be_ok);
+    std::memcpy(own.data(), service.front->slot(0), kPageBytes);
+    trips.push_back(seconds() - start);
+    if (own != pages.page[n]) std::abort();
+  }
+  report.line("get.p50", median(trips) * 1e9, "ns", (spin + decode) * 1e9, 1.15, true, 1);
+  report.line("get.pipelined", median(rates), "GiB/s", 0, 2.5, false, kRepeats);
+}
+
+void bench_same_filled(bench::Report& report) {
+  Service service;
+  constexpr size_t kCount = 200000;
+  std::vector<double> times;
+  for (int i = 0; i < kRepeats; ++i) {
+    const double start = seconds();
+    service.pipeline(kCount, [&](tmemif_request& r, size_t n, uint16_t) {
+      r = request_for(TMEMIF_OP_PUT, n, TMEMIF_NO_SLOT);
+      r.flags = TMEMIF_REQUEST_SAME_FILLED;
+      r.value[0] = n;
+    }, must_be_ok);
+    times.push_back((seconds() - start) / kCount);
+  }
+  report.line("put.same_filled_pipelined", median(times) * 1e6, "us", 0, 0.25, true, kRepeats);
+}
+
+// The client's view, through the real front: a put that finds a credit is done when its page lies in a slot.
+void bench_put_credit(bench::Report& report, const Pages& pages, double spin) {
+  Service service;
+  struct Owner {
+    Service* service;
+  } owner{&service};
+  static const tmem_front_owner_ops ops = {[](void* o, uint32_t) { static_cast<Owner*>(o)->service->ring(); },
+                                           [](void*, uint32_t) { sched_yield(); }, nullptr, [](void*) { std::abort(); }};
+  tmem_front_config config{};
+  config.queues_max = 1;
+  config.ring_order_max = kOrder;
+  config.pools_max = 1;
+  config.poll_ns = 1000000000;
+  config.ops = &ops;
+  config.owner = &owner;
+  tmem_front front;
+  const size_t bytes = (tmem_front_memory_bytes(&config) + 63) / 64 * 64;
+  const std::unique_ptr<void, decltype(&std::free)> memory(std::aligned_alloc(64, bytes), &std::free);
+  tmem_front_init(&front, &config, memory.get());
+  tmem_front_attachment attachment{};
+  attachment.queues = 1;
+  attachment.ring_order = kOrder;
+  attachment.memory[0] = service.queue();
+  if (tmem_front_attach(&front, &attachment) != 0) std::abort();
+  if (tmem_front_new_pool(&front, 0, TMEMIF_POOL_FLAGS(TMEMIF_POOL_PERSISTENT), nullptr) != TMEMIF_OK) std::abort();
+
+  std::vector<double> times;
+  const WorkerStats before = service.stats();
+  for (size_t n = 0; n < pages.page.size(); ++n) {
+    auto* page = const_cast<std::byte*>(pages.page[n].data());
+    const tmem_front_handle handle{0, static_cast<uint32_t>(n & 0xffff), {n >> 16, 0, 0}};
+    const double start = seconds();
+    if (tmem_front_put(&front, &handle, page) != TMEMIF_OK) std::abort();
+    times.push_back(seconds() - start);
+    // A client that reclaims memory has other work between two puts; it does not outrun the compressor for long.
+    const double pause = seconds() + 6e-6;
+    while (seconds() < pause) tmem_os_relax();
+    tmem_front_poll(&front, 0);
+  }
+  const WorkerStats after = service.stats();
+  tmem_front_stats stats;
+  tmem_front_read_stats(&front, &stats);
+  tmem_front_close(&front);
+  const auto count = static_cast<double>(pages.page.size());
+  report.line("put.credit_p50", median(times) * 1e9, "ns", spin * 1e9, 0.8, true, 1);
+  report.line("put.credit_share", static_cast<double>(stats.put_credited) / count, "of puts", 0, 0, false, 1);
+  report.line("put.wakeups_per_page", static_cast<double>(after.wakeups_doorbell - before.wakeups_doorbell) / count, "per page",
+              0, 0.001, true, 1);
+}
+
+// A shard whose client is in the same thread, so that what is counted is serving and nothing else: the time of drain().
+double served_alone(const Pages& pages, std::atomic<int>& ready, int threads) {
+  test::HeapMemory memory(kSegments);
+  const std::unique_ptr<Engine> engine = make_engine(memory);
+  const auto queue = SimulatedChannel::memory(kOrder);
+  SimulatedChannel channel(kClient, queue, kOrder);
+  TestFront front(queue->data(), kOrder);
+  Backend backend(channel, *engine, 1);
+  ready.fetch_add(1);
+  while (ready.load() < threads) tmem_os_relax();
+  double busy = 0;
+  for (size_t n = 0; n < pages.page.size();) {
+    for (uint16_t slot = 0; slot < front.entries() && n < pages.page.size(); ++slot, ++n) {
+      std::memcpy(front.slot(slot), pages.page[n].data(), kPageBytes);
+      front.write(request_for(TMEMIF_OP_PUT, n, slot));
+    }
+    front.publish();
+    const double start = cpu_seconds();
+    backend.drain(kDrainRequestsMax);
+    busy += cpu_seconds() - start;
+    for (const tmemif_response& r : front.responses()) must_be_ok(r, 0);
+  }
+  return busy / static_cast<double>(pages.page.size());
+}
+
+void bench_two_shards(bench::Report& report, const Pages& pages) {
+  std::vector<double> ratios;
+  for (int i = 0; i < kRepeats; ++i) {
+    std::atomic<int> ready{0};
+    double alone = 0, first = 0, second = 0;
+    alone = served_alone(pages, ready, 1);
+    ready = 0;
+    std::thread other = start_on(1, [&] { second = served_alone(pages, ready, 2); });
+    first = served_alone(pages, ready, 2);
+    other.join();
+    ratios.push_back(alone / first + alone / second);
+  }
+  report.line("shards.two_over_one", median(ratios), "x", 0, 1.8, false, kRepeats);
+}
+
+}  // namespace
+}  // namespace tmem
+
+int main(int argc, char** argv) {
+  using namespace tmem;
+  bench::Report report(argc, argv);
+  const Pages pages = load_pages();
+  if (pages.page.empty()) {
+    std::fprintf(stderr, "bench_service: no pages could be captured\n");
+    return 2;
+  }
+  std::fprintf(stderr, "%zu pages: %s\n", pages.page.size(), pages.source.c_str());
+  pin(0);
+  const double spin = spin_round_trip();
+  const double decode = lz4_decode_median(pages);
+  report.line("baseline.spin_4k_round_trip", spin * 1e9, "ns", 0, 0, true, 1);
+  report.line("baseline.lz4_decode", decode * 1e9, "ns", 0, 0, true, 1);
+  bench_put_pipelined(report, pages);
+  bench_put_credit(report, pages, spin);
+  bench_get(report, pages, spin, decode);
+  bench_same_filled(report);
+  bench_two_shards(report, pages);
+  return report.exit_status();
+}
