@@ -87,14 +87,11 @@ Status Engine::flush_object(ClientId client, PoolId pool, const ObjectId& object
   return status == Status::kOk ? impl_->flush_object(door, object) : status;
 }
 
-// As far as it goes without waiting for memory twice: the extent of the handle, whose hash bucket is mostly in the cache.
 void Engine::prefetch(ClientId client, const Handle& handle) const {
   Impl::Door door;
   if (impl_->enter(client, handle.pool, door) != Status::kOk) return;
   const uint32_t object = impl_->find_object(door.pool, handle.object);
-  if (object == kNone) return;
-  const uint32_t extent = impl_->extent_hash.first(hash_extent(object, handle.index.value() >> kExtentShift));
-  if (extent != kNone) __builtin_prefetch(&impl_->extents[extent]);
+  if (object != kNone) impl_->look_ahead(object, handle.index);
 }
 
 // ---- clients ----

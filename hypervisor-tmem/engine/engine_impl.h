@@ -57,6 +57,11 @@ struct Engine::Impl {
   uint32_t find_extent(uint32_t object, uint32_t number) const;
   Location locate(uint32_t pool, const Handle& handle) const;
 
+  // ---- looking ahead (inline below): the next request's memory comes while this one's page is packed or unpacked ----
+  void look_ahead(uint32_t object, PageIndex index);
+  void look_ahead_slot();
+  void look_ahead_payload();
+
   // ---- pages.cc ----
   Status put(const Door& door, const Handle& handle, const std::byte* page, uint64_t word, bool credit);
   Status refuse_entry(const Door& door, Status status, bool credit);
@@ -65,7 +70,7 @@ struct Engine::Impl {
   void pack(const Door& door, const std::byte* page, uint64_t word, Packed& packed);
   bool pack_deduplicated(const Door& door, PageView page, Packed& packed);
   Result<GetAnswer> get(const Door& door, const Handle& handle, PageBuffer page);
-  Status read(RecordRef record, PageBuffer page, GetAnswer& answer) const;
+  Status read(RecordRef record, PageBuffer page, GetAnswer& answer);
   Status flush_page(const Door& door, const Handle& handle);
   Status flush_object(const Door& door, const ObjectId& object);
   uint32_t create_object(const Door& door, const ObjectId& id, bool credit);
@@ -87,7 +92,7 @@ struct Engine::Impl {
   uint32_t free_something(uint32_t client);  // looks taken from work_left; 0: nothing to free
   uint32_t pick_victim(uint32_t client, bool mind_minimum);
   bool above_share(const Client& client) const;
-  uint32_t evict_head(uint32_t victim, uint64_t floor);  // pages dropped
+  uint32_t evict_head(uint32_t loser, uint64_t floor, bool second_chances);  // pages dropped
   uint64_t flush_ephemeral(uint32_t client, uint64_t bytes);
   bool insert_meta(MetaKind kind, uint32_t number, std::span<const std::byte> payload, uint32_t client, bool credit,
                    RecordRef& record);
@@ -184,6 +189,9 @@ struct Engine::Impl {
   uint64_t credits_sum = 0;
   uint64_t pages_evicted = 0;
 
+  uint32_t ahead_object = kNone;   // what the next request will touch: a hint, may be stale
+  uint32_t ahead_index = 0;
+  RecordRef ahead_record;
   uint32_t pinned_object = kNone;  // of the put in progress: not released while empty
   uint32_t pinned_extent = kNone;  // nor evicted
   uint32_t work_left = 0;          // victims that the call in progress may still look at
@@ -227,6 +235,26 @@ inline Engine::Impl::Location Engine::Impl::locate(uint32_t pool, const Handle& 
   at.extent = find_extent(at.object, handle.index.value() >> kExtentShift);
   if (at.extent != kNone) at.record = extents[at.extent].record[handle.index.value() & (kExtentPages - 1)];
   return at;
+}
+
+// Three steps, because each needs what the one before fetched: extent, slot, payload.
+inline void Engine::Impl::look_ahead(uint32_t object, PageIndex index) {
+  ahead_object = object;
+  ahead_index = index.value();
+  const uint32_t extent = extent_hash.first(hash_extent(object, ahead_index >> kExtentShift));
+  if (extent != kNone) __builtin_prefetch(&extents[extent]);
+}
+inline void Engine::Impl::look_ahead_slot() {
+  if (ahead_object == kNone) return;
+  const uint32_t extent = find_extent(ahead_object, ahead_index >> kExtentShift);
+  ahead_object = kNone;
+  ahead_record = extent == kNone ? RecordRef{} : extents[extent].record[ahead_index & (kExtentPages - 1)];
+  if (!ahead_record.none()) arena->prefetch(ahead_record);
+}
+inline void Engine::Impl::look_ahead_payload() {
+  if (ahead_record.none()) return;
+  arena->prefetch_payload(ahead_record);
+  ahead_record = {};
 }
 
 inline bool Engine::Impl::room_in_arena(uint32_t client, size_t bytes, bool credit) {

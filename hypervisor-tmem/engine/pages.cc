@@ -52,6 +52,8 @@ Status Engine::Impl::put(const Door& door, const Handle& handle, const std::byte
       return refused;
     }
   }
+  if (present) arena->prefetch(at.record);  // it dies when the page is packed
+  look_ahead_slot();
   begin_work();
   pinned_object = at.object;
   pinned_extent = at.extent;
@@ -273,8 +275,11 @@ void Engine::Impl::release_if_empty(uint32_t number, uint32_t extent) {
 
 // ---- get ----
 
-Status Engine::Impl::read(RecordRef record, PageBuffer page, GetAnswer& answer) const {
-  if (!arena->verify(record)) return Status::kCorrupt;
+Status Engine::Impl::read(RecordRef record, PageBuffer page, GetAnswer& answer) {
+  look_ahead_slot();
+  const bool sound = arena->verify(record);
+  look_ahead_payload();
+  if (!sound) return Status::kCorrupt;
   const RecordView view = arena->view(record);
   switch (view.codec) {
     case Codec::kSameFilled:

@@ -62,7 +62,8 @@ uint32_t Engine::Impl::free_something(uint32_t client) {
   if (chosen == kNone) return 0;
   const Client& loser = clients[chosen];
   const uint64_t floor = chosen == client ? 0 : loser.policy.min_pages;
-  const uint32_t looks = std::max<uint32_t>(evict_head(chosen, floor), 1);
+  const bool second_chances = work_left > kExtentPages;  // the last look must bring something
+  const uint32_t looks = std::max<uint32_t>(evict_head(chosen, floor, second_chances), 1);
   work_left -= std::min(work_left, looks);
   return looks;
 }
@@ -97,13 +98,13 @@ uint32_t Engine::Impl::pick_victim(uint32_t client, bool mind_minimum) {
 }
 
 // The oldest extent of a client: its pages go, unless it was hit since (then it gets another round), or is being put into.
-uint32_t Engine::Impl::evict_head(uint32_t loser, uint64_t floor) {
+uint32_t Engine::Impl::evict_head(uint32_t loser, uint64_t floor, bool second_chances) {
   Client& client = clients[loser];
   const uint32_t n = client.order_head;
   Extent& extent = extents[n];
   const uint32_t object = extent.object;
   if (is_dead(object)) return teardown_extent(n);
-  if (extent.second_chance != 0 || n == pinned_extent) {
+  if ((second_chances && extent.second_chance != 0) || n == pinned_extent) {
     extent.second_chance = 0;
     EvictionOrder::remove(extents, client.order_head, client.order_tail, n);
     EvictionOrder::push_back(extents, client.order_head, client.order_tail, n);
@@ -122,8 +123,7 @@ uint32_t Engine::Impl::evict_head(uint32_t loser, uint64_t floor) {
   return dropped;
 }
 
-// The operator's word: minimums do not count. Everyone is a client without a number. Hit pages have their second chance, so
-// that at most two rounds over the eviction order are made.
+// The operator's word: neither minimums nor second chances count. Everyone is a client without a number.
 uint64_t Engine::Impl::flush_ephemeral(uint32_t client, uint64_t bytes) {
   const auto live = [this] { return page_bytes + dedup.bytes(); };
   const uint64_t before = live();
@@ -131,7 +131,7 @@ uint64_t Engine::Impl::flush_ephemeral(uint32_t client, uint64_t bytes) {
   while (before - live() < bytes) {
     const uint32_t loser = client != kNone ? client : pick_victim(kNone, false);
     if (loser == kNone || clients[loser].order_head == kNone) break;
-    dropped += evict_head(loser, 0);
+    dropped += evict_head(loser, 0, false);
   }
   return dropped;
 }

@@ -165,7 +165,11 @@ RecordRef Arena::insert(RecordKey key, Codec codec, std::span<const std::byte> p
   if (payload.size() > kPayloadBytesMax || codec == Codec::kDead) return {};
   const RecordRef ref = impl_->take(record_extent(static_cast<uint32_t>(payload.size())));
   impl_->credited = false;
-  if (!ref.none()) impl_->seal(ref, key, codec, payload, record_checksum(key, codec, payload));
+  if (ref.none()) return ref;
+  // The record's place was last touched long ago: its lines come while the checksum is computed.
+  std::byte* place = impl_->table.at(ref.segment()).bytes + place_offset(impl_->slot(ref).place);
+  for (size_t at = 0; at < payload.size(); at += 64) __builtin_prefetch(place + at, 1);
+  impl_->seal(ref, key, codec, payload, record_checksum(key, codec, payload));
   return ref;
 }
 
@@ -199,6 +203,11 @@ bool Arena::verify(RecordRef record) const {
 
 void Arena::prefetch(RecordRef record) const {
   if (const Slot* found = impl_->find(record); found != nullptr) __builtin_prefetch(found);
+}
+
+void Arena::prefetch_payload(RecordRef record) const {
+  const RecordView seen = view(record);
+  for (size_t at = 0; at < seen.payload.size(); at += 64) __builtin_prefetch(seen.payload.data() + at);
 }
 
 RecordRef Arena::first() const {

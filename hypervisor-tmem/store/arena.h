@@ -76,7 +76,8 @@ class Arena {
   RecordRef move(RecordRef record);
   RecordView view(RecordRef record) const;
   bool verify(RecordRef record) const;
-  void prefetch(RecordRef record) const;
+  void prefetch(RecordRef record) const;          // its slot
+  void prefetch_payload(RecordRef record) const;  // once its slot is there
   RecordRef first() const;
   RecordRef next(RecordRef record) const;
 

@@ -111,7 +111,7 @@ class Engine {
   std::vector<ClientId> clients() const;
   Result<std::vector<PoolInfo>> pools(ClientId client) const;
 
-  // ---- pools; flags are the ABI's TMEMIF_POOL_* word ----
+  // ---- pools; flags are the ABI's word (kPool* in types.h); join_pool's have kPoolShared, new_pool's do not ----
   // Idempotent: the same id with the same flags and uuid answers kOk and keeps the pages, so that it can be replayed.
   Status new_pool(ClientId client, PoolId pool, uint32_t flags);
   Status join_pool(ClientId client, PoolId pool, uint32_t flags, const Uuid& uuid);
@@ -122,12 +122,14 @@ class Engine {
   std::vector<Uuid> authorised(ClientId client) const;
 
   // ---- pages ----
+  // credit: spends a credit, whatever becomes of the put; without one it is refused (kNoCredit, or kPutFlushed by law 2).
   Status put(ClientId client, const Handle& handle, PageView page, bool credit = false);
   Status put(ClientId client, const Handle& handle, SameFilled page, bool credit = false);
   Result<GetAnswer> get(ClientId client, const Handle& handle, PageBuffer page);
   Status flush_page(ClientId client, const Handle& handle);
   Status flush_object(ClientId client, PoolId pool, const ObjectId& object);
-  // Brings what the next request will touch into the cache; no effect on state.
+  // Brings what the next request will touch into the cache, step by step while the request before it is served: call it right
+  // before that one. A hint, no effect on what is answered.
   void prefetch(ClientId client, const Handle& handle) const;
 
   // Tops the client's unspent credits up to at most want, as far as space can be reserved; returns how many it has then.
@@ -140,7 +142,8 @@ class Engine {
   // compaction; persistent pages stay, and the target is then not reached.
   void set_memory_target(uint64_t bytes);
   uint64_t freeable_bytes() const;  // what a flush of all ephemeral pages would free
-  // Drops up to bytes of the client's ephemeral pages (of everyone's by weight, without a client); returns pages dropped.
+  // Drops the client's ephemeral pages (everyone's by weight, without a client) until so many bytes are free; returns pages
+  // dropped. Takes as long as it takes: who shares a thread with requests asks for a little at a time.
   Result<uint64_t> flush_ephemeral(ClientId client, uint64_t bytes);
   uint64_t flush_ephemeral(uint64_t bytes);
   // A bounded piece of background work: teardown, shrinking, compaction. True while there is more to do.

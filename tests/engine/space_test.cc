@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+// How much memory there is in all: bounded by the target, near to what is stored, and given back when asked for. And dedup.
+#include <random>
+
+#include "engine/engine_fixture.h"
+#include "support/page_source.h"
+
+namespace tmem::test {
+
+class Space : public EngineTest {};
+TMEM_BOTH_GEOMETRIES(Space);
+
+TEST_P(Space, MemoryStaysWithinTheTargetWhateverIsPut) {
+  const ClientId c = client_with_pool(1, kPersistent);
+  const uint64_t target = engine_->stats().memory_bytes_target;
+  for (uint32_t i = 0; i < 6000; ++i) {
+    // One page for each extent and object: the index is dearest.
+    if (engine_->put(c, handle_of(0, i, i * 8), SameFilled{i}) != Status::kOk) break;
+    ASSERT_LE(engine_->stats().memory_bytes, target);
+  }
+  fill(c, 0, 1 << 20);
+  EXPECT_LE(engine_->stats().memory_bytes, target);
+}
+
+TEST_P(Space, AShrunkTargetIsReachedByEvictionAndAGrownOneIsUsedAtOnce) {
+  const ClientId e = client_with_pool(1, kEphemeral), p = client_with_pool(2, kPersistent);
+  for (uint32_t i = 0; i < 20; ++i) ASSERT_EQ(put_noise(p, handle_of(0, 1, i), i), Status::kOk);
+  fill(e, 0, 1, 70 * GetParam().segments);
+  const uint64_t before = engine_->stats().memory_bytes;
+  const uint64_t target = target_of(GetParam().segments / 2 + 1);
+  engine_->set_memory_target(target);
+  settle();
+  EXPECT_LE(engine_->stats().memory_bytes, target);
+  EXPECT_GT(space(e).pages_ephemeral, 0u);
+  EXPECT_EQ(engine_->check_invariants(), "");
+  for (uint32_t i = 0; i < 20; ++i) EXPECT_EQ(get(p, handle_of(0, 1, i), noise_of(i)), Status::kOk) << i;
+  engine_->set_memory_target(target_of(GetParam().segments));
+  fill(e, 0, 2, 70 * GetParam().segments);
+  EXPECT_GE(engine_->stats().memory_bytes + 2 * kSegmentBytes, before);
+  restart();
+  for (uint32_t i = 0; i < 20; ++i) EXPECT_EQ(get(p, handle_of(0, 1, i), noise_of(i)), Status::kOk) << i;
+}
+
+TEST_P(Space, PersistentPagesOutweighTheTarget) {
+  const ClientId p = client_with_pool(1, kPersistent);
+  const uint32_t stored = fill(p, 0, 1);
+  engine_->set_memory_target(kSegmentBytes);
+  for (int i = 0; i < 1000 && engine_->step(); ++i) {
+  }
+  EXPECT_FALSE(engine_->step());
+  for (uint32_t i = 0; i < stored; ++i) ASSERT_EQ(get(p, handle_of(0, 1, i), noise_of(i)), Status::kOk) << i;
+}
+
+TEST_P(Space, EqualPagesOfAGroupAreKeptOnceAndOutliveEachOther) {
+  ClientPolicy policy;
+  policy.dedup_group = 7;
+  const ClientId a = client_with_pool(1, kEphemeral, policy), b = client_with_pool(2, kEphemeral, policy);
+  for (uint32_t i = 0; i < 10; ++i) ASSERT_EQ(put_noise(a, handle_of(0, 1, i), 5), Status::kOk);
+  for (uint32_t i = 0; i < 10; ++i) ASSERT_EQ(put_noise(b, handle_of(0, 1, i), 5), Status::kOk);
+  EXPECT_LT(engine_->stats().bytes_live, 2 * kPageBytes);
+  EXPECT_EQ(ops(a).put_deduplicated + ops(b).put_deduplicated, 20u);
+  ASSERT_EQ(engine_->detach(a), Status::kOk);
+  restart();
+  ASSERT_EQ(put_noise(b, handle_of(0, 2, 0), 5), Status::kOk);
+  EXPECT_LT(engine_->stats().bytes_live, 2 * kPageBytes);
+  for (uint32_t i = 0; i < 10; ++i) EXPECT_EQ(get(b, handle_of(0, 1, i), noise_of(5)), Status::kOk) << i;
+  EXPECT_EQ(get(b, handle_of(0, 2, 0), noise_of(5)), Status::kOk);
+  settle();
+  EXPECT_LT(engine_->stats().bytes_live, 1000u);
+}
+
+// A page whose LZ4 block is about so many bytes.
+Page page_of_size(uint64_t tag, uint32_t bytes) {
+  Page page = noise_of(tag);
+  if (bytes < 3000) std::memset(page.data() + bytes, static_cast<int>(tag & 0xff), kPageBytes - bytes);
+  return page;
+}
+
+// All memory over compressed bytes after three random overwrites of everything and two shifts of the sizes, with the arena full
+// throughout: what is refused then leaves a hole for the next.
+TEST(SpaceBound, AllMemoryIsWithinFourPercentOfTheCompressedBytesUnderChurn) {
+  constexpr uint32_t kSegments = 128;
+  const uint64_t seed = seed_or(11);
+  SCOPED_TRACE("TMEM_SEED=" + std::to_string(seed));
+  HeapMemory memory(kSegments);
+  auto made = Engine::create(memory, EngineConfig{kSegments * kSegmentBytes, true});
+  ASSERT_TRUE(made.ok());
+  Engine& engine = *made.value();
+  ASSERT_EQ(engine.attach(ClientId(1), {}, {}, true), Status::kOk);
+  ASSERT_EQ(engine.new_pool(ClientId(1), PoolId(0), kPersistent), Status::kOk);
+  Random random(seed);
+  SizeSource sizes;
+  uint64_t tag = 0;
+  const auto put = [&](uint32_t n, SizeSource::Shift shift) {
+    const Page page = page_of_size(++tag, sizes.next(random, shift));
+    return engine.put(ClientId(1), handle_of(0, n % 16, n / 16), PageView(page));
+  };
+  uint32_t pages = 0;
+  while (put(pages, SizeSource::Shift::kAll) == Status::kOk) ++pages;
+  ASSERT_GT(pages, 10000u);
+  const auto ratio = [&] {
+    return static_cast<double>(engine.stats().memory_bytes) / static_cast<double>(engine.stats().bytes_live);
+  };
+  // A shift to small pages leaves room: new handles fill it.
+  const auto churn = [&](uint32_t rounds, SizeSource::Shift shift) {
+    for (uint64_t i = 0; i < uint64_t{rounds} * pages; ++i) static_cast<void>(put(static_cast<uint32_t>(random() % pages), shift));
+    for (uint32_t refused = 0; refused < 64;) {
+      if (put(pages, shift) == Status::kOk) ++pages;
+      else ++refused;
+    }
+  };
+  churn(3, SizeSource::Shift::kAll);
+  EXPECT_LE(ratio(), 1.04) << "after three overwrites";
+  churn(1, SizeSource::Shift::kSmallOnly);
+  EXPECT_LE(ratio(), 1.04) << "after a shift to small pages";
+  churn(1, SizeSource::Shift::kBigOnly);
+  EXPECT_LE(ratio(), 1.04) << "after a shift to big pages";
+  RecordProperty("ratio", std::to_string(ratio()));
+  EXPECT_LE(engine.stats().memory_bytes, engine.stats().memory_bytes_target);
+  EXPECT_EQ(engine.check_invariants(), "");
+}
+
+}  // namespace tmem::test
