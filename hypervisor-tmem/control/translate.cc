@@ -6,44 +6,6 @@
 #include "tmem/limits.h"
 
 namespace tmem {
-namespace {
-
-constexpr char kHexDigits[] = "0123456789abcdef";
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-bool dash_before(size_t byte) { return byte == 4 || byte == 6 || byte == 8 || byte == 10; }
-
-}  // namespace
-
-std::string uuid_text(const Uuid& uuid) {
-  std::string out;
-  for (size_t i = 0; i < uuid.byte.size(); ++i) {
-    if (dash_before(i)) out += '-';
-    out += kHexDigits[uuid.byte[i] >> 4];
-    out += kHexDigits[uuid.byte[i] & 15];
-  }
-  return out;
-}
-
-std::optional<Uuid> parse_uuid(std::string_view text) {
-  if (text.size() != 36) return std::nullopt;
-  Uuid uuid;
-  size_t at = 0;
-  for (size_t i = 0; i < uuid.byte.size(); ++i) {
-    if (dash_before(i) && text[at++] != '-') return std::nullopt;
-    const int high = hex_value(text[at++]);
-    const int low = hex_value(text[at++]);
-    if (high < 0 || low < 0) return std::nullopt;
-    uuid.byte[i] = static_cast<uint8_t>(high << 4 | low);
-  }
-  return uuid;
-}
 
 void add_ops(control::OpStats& to, const OpStats& from) {
   to.set_put_stored(to.put_stored() + from.put_stored);

@@ -4,15 +4,12 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "control/host.h"
 #include "tmem/control.pb.h"
+#include "tmem/uuid.h"
 
 namespace tmem {
-
-std::string uuid_text(const Uuid& uuid);
-std::optional<Uuid> parse_uuid(std::string_view text);
 
 // Adds, so that the figures of several shards come together in one message.
 void add_ops(control::OpStats& to, const OpStats& from);

@@ -42,6 +42,22 @@ void ClientLife::open_channels(std::vector<std::unique_ptr<Channel>> channels, s
       [opening, done = std::move(done)] { done(!opening->failed); });
 }
 
+void ClientLife::close_channels(ClientId client) {
+  shards_.on_shards([client](Shard& shard) { shard.worker().remove_channel(client); }, [] {});
+}
+
+void ClientLife::authorise(ClientId client, const std::vector<Uuid>& uuids) {
+  if (uuids.empty()) return;
+  shards_.on_shards(
+      [client, uuids](Shard& shard) {
+        for (const Uuid& uuid : uuids) {
+          // kNoClient: it has no queue on this shard.
+          [[maybe_unused]] const Status status = shard.engine().authorise(client, uuid, true);
+        }
+      },
+      [] {});
+}
+
 void ClientLife::free(ClientId client) {
   const ClientEntry* entry = registry_.find(client);
   const Uuid uuid = entry != nullptr ? entry->uuid : Uuid{};

@@ -95,7 +95,7 @@ Admission ClientRegistry::admit(const ClientHello& hello) {
     freed = old->id;
   }
   if (entries_.size() >= limits_.clients_max + (freed ? 1 : 0)) return {Admission::Outcome::kFull, ClientId(), freed};
-  const ClientId id = new_id();
+  const ClientId id = new_id(hello.wanted_id);
   ClientEntry& entry = entries_[id];
   entry.id = id;
   entry.uuid = hello.uuid;
@@ -175,7 +175,8 @@ size_t ClientRegistry::count(ClientState state) const {
   return static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.second.state == state; }));
 }
 
-ClientId ClientRegistry::new_id() {
+ClientId ClientRegistry::new_id(std::optional<ClientId> wanted) {
+  if (wanted && !entries_.contains(*wanted)) return *wanted;
   while (next_id_ < kLocalClientIdFirst || entries_.contains(ClientId(next_id_))) {
     next_id_ = next_id_ < kLocalClientIdFirst ? kLocalClientIdFirst : next_id_ + 1;
   }

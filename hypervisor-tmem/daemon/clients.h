@@ -58,6 +58,7 @@ struct ClientHello {
   std::string name;
   std::string transport;
   uint32_t queues = 0;
+  std::optional<ClientId> wanted_id = {};  // Xen: the domain's number, so that people know it again; taken if it is free
 };
 
 struct Admission {
@@ -101,7 +102,7 @@ class ClientRegistry {
 
  private:
   ClientEntry* find_uuid(const Uuid& uuid);
-  ClientId new_id();
+  ClientId new_id(std::optional<ClientId> wanted);
 
   Limits limits_;
   ClientPolicy default_policy_;

@@ -19,12 +19,17 @@
 
 namespace tmem {
 
+enum class XenMode : uint8_t { kAuto, kOn, kOff };
+
 enum class LogLevel : uint8_t { kError, kWarning, kInfo, kDebug };
 
 struct Config {
   uint64_t memory_bytes = 0;      // all shards together; resolved from the percentage of the host's memory
   uint64_t memory_bytes_max = 0;  // address space: what SetMemory may grow to
   uint32_t shards = 0;
+  XenMode xen = XenMode::kAuto;   // serve guests over Xen; auto: if this is a Xen domain
+  std::string xen_domain;         // dom0's agent: where the service runs
+  bool xen_attach = false;        // dom0's agent: attach guests that nothing else speaks of
   std::string memfd_socket;
   std::string control_socket;
   uint32_t recover_grace_seconds = 0;

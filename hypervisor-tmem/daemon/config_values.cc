@@ -89,6 +89,22 @@ bool set_shards(Config& config, std::string_view text, const HostFigures& host) 
   return set_number<&Config::shards, 1, 32>(config, text, host);
 }
 
+bool set_xen(Config& config, std::string_view text, const HostFigures&) {
+  constexpr std::string_view kNames[] = {"auto", "on", "off"};
+  for (unsigned i = 0; i < 3; ++i) {
+    if (text != kNames[i]) continue;
+    config.xen = static_cast<XenMode>(i);
+    return true;
+  }
+  return false;
+}
+
+bool set_domain(Config& config, std::string_view text, const HostFigures&) {
+  if (text.empty() || text.size() > 63 || text.find_first_of(" \t/") != std::string_view::npos) return false;
+  config.xen_domain = std::string(text);
+  return true;
+}
+
 bool set_log_level(Config& config, std::string_view text, const HostFigures&) {
   constexpr std::string_view kNames[] = {"error", "warning", "info", "debug"};
   for (unsigned i = 0; i < 4; ++i) {
@@ -110,6 +126,10 @@ constexpr ConfigValue kValues[] = {
       "memory for guests' pages and their index, all shards together"}, set_memory},
     {{"memory-max", "100%", kSizes, "what memory may be raised to while the service runs"}, set_size<&Config::memory_bytes_max>},
     {{"shards", "auto", "auto (one for each CPU, at most 8), or 1 to 32", "worker threads, each with an engine of its own"}, set_shards},
+    {{"xen", "auto", "auto, on or off", "serve Xen guests; auto: where this is a Xen domain, on: it is an error where it is not"}, set_xen},
+    {{"xen-domain", "tmem", "name or number of a domain", "for xen-tmem-agent: the domain in which the service runs"}, set_domain},
+    {{"xen-attach", "off", kSwitch, "for xen-tmem-agent: attach guests that nothing else speaks of, with the client-... keys as their policy"},
+     set_switch<&Config::xen_attach>},
     {{"memfd-socket", "/run/xen-tmem/memfd.sock", kPath, "where local processes connect"}, set_socket<&Config::memfd_socket>},
     {{"control-socket", "/run/xen-tmem/control.sock", kPath, "where xen-tmemctl connects"}, set_socket<&Config::control_socket>},
     {{"recover-grace", "60", "1 to 86400 seconds", "how long recovered pages wait for their owner after a restart"},

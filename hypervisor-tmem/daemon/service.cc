@@ -88,7 +88,8 @@ Service::Service(const Config& config, std::string config_path)
       memory_bytes_(config.memory_bytes), signals_(io_, SIGTERM, SIGINT), tick_(io_), life_sign_(io_),
       registry_(limits(config), default_policy(config)), shards_(io_, [this](ClientId client) { client_broken(client); }),
       life_(registry_, shards_, [this](const Uuid& uuid) { memfd_.forget_owner(uuid); }),
-      memfd_(io_, registry_, life_, shards_, notifier_, config_, observer()), control_(*this) {}
+      memfd_(io_, registry_, life_, shards_, notifier_, config_, observer()), xen_(io_, registry_, life_, shards_, config_, xen_observer()),
+      control_(*this) {}
 
 Service::~Service() { shards_.stop(); }
 
@@ -102,6 +103,7 @@ int Service::run() {
     log(LogLevel::kError, wrong);
     return kExitFailure;
   }
+  if (!open_xen()) return kExitFailure;
   recover_clients(inherited);
   inherited.clear();
   shards_.start();
@@ -147,7 +149,11 @@ void Service::recover_clients(std::map<std::string, FileDescriptor>& inherited) 
     registry_.erase(id);
   }
   memfd_.adopt(inherited);
-  shards_.each([this](Shard& shard) { memfd_.add_adopted_channels(shard); });
+  xen_.adopt();
+  shards_.each([this](Shard& shard) {
+    memfd_.add_adopted_channels(shard);
+    xen_.add_adopted_channels(shard);
+  });
 }
 
 void Service::start(Listening listening) {
@@ -159,6 +165,7 @@ void Service::start(Listening listening) {
   });
   control_server_ = std::make_unique<ControlServer>(io_, listening.control.release(), control_);
   memfd_.listen(std::move(listening.memfd));
+  xen_.listen();
   const size_t waiting = registry_.count(ClientState::kRecovered);
   if (shards_.recovered()) event(control::Event::SERVICE_RESTARTED, nullptr, "the service was restarted; arenas were recovered");
   log(LogLevel::kInfo, "serving", {{"version", std::string_view(kVersion)}, {"shards", shards_.count()}, {"memory_bytes", memory_bytes_},
@@ -171,6 +178,7 @@ void Service::start(Listening listening) {
 
 void Service::stop() {
   memfd_.close();
+  xen_.close();
   control_server_->close();
   shards_.stop();
   // Whoever keeps the sockets removes the files, or serves on with them.
@@ -251,6 +259,38 @@ MemfdServer::Observer Service::observer() {
   };
 }
 
+XenServer::Observer Service::xen_observer() {
+  return {
+      [this](const ClientEntry& client, uint32_t domid, bool resumed) {
+        client_log_.write(client.id.value(), monotonic_seconds(), LogLevel::kInfo, resumed ? "guest resumed" : "guest attached",
+                          {{"client", client.id.value()}, {"name", std::string_view(client.name)}, {"queues", client.queues}, {"domid", domid}});
+        event(resumed ? control::Event::CLIENT_RECOVERED : control::Event::CLIENT_ATTACHED, &client,
+              resumed ? "came back and has its pools" : "attached with " + std::to_string(client.queues) + " queues");
+      },
+      [this](const ClientEntry& client, bool suspended) {
+        client_log_.write(client.id.value(), monotonic_seconds(), LogLevel::kInfo, suspended ? "guest suspended" : "guest detached",
+                          {{"client", client.id.value()}, {"name", std::string_view(client.name)}});
+        event(control::Event::CLIENT_DETACHED, &client, suspended ? "suspended; its pools wait for it" : "its pools are freed");
+      },
+      [this](uint32_t domid, const std::string& why) {
+        ++clients_refused_;
+        client_log_.write(domid, monotonic_seconds(), LogLevel::kWarning, "guest refused", {{"domid", domid}, {"reason", std::string_view(why)}});
+      },
+      [] { log(LogLevel::kError, "xenstored ended the connection: guests that are connected stay so, others cannot come until a restart"); },
+  };
+}
+
+bool Service::open_xen() {
+  std::string why;
+  if (config_.xen == XenMode::kOff || xen_.open(why)) return true;
+  if (config_.xen == XenMode::kAuto) {
+    log(LogLevel::kInfo, "no Xen guests are served", {{"reason", std::string_view(why)}});
+    return true;
+  }
+  log(LogLevel::kError, "cannot serve Xen guests (xen = on): " + why);
+  return false;
+}
+
 void Service::client_broken(ClientId client) {
   const ClientEntry* entry = registry_.find(client);
   if (entry == nullptr || entry->state != ClientState::kConnected) return;
@@ -258,6 +298,7 @@ void Service::client_broken(ClientId client) {
                     {{"client", client.value()}, {"name", std::string_view(entry->name)}, {"reason", "ring indexes are nonsense"}});
   event(control::Event::CLIENT_MISBEHAVED, entry, "its ring indexes are nonsense; its channels are closed and its pools freed");
   memfd_.drop(client);
+  xen_.drop(client);
 }
 
 void Service::event(control::Event::Kind kind, const ClientEntry* client, const std::string& text) {

@@ -22,6 +22,7 @@
 #include "daemon/monitor.h"
 #include "daemon/notify.h"
 #include "daemon/shards.h"
+#include "daemon/xen_server.h"
 
 namespace tmem {
 
@@ -58,6 +59,8 @@ class Service final : public ControlHost {
   void stop();
 
   MemfdServer::Observer observer();
+  XenServer::Observer xen_observer();
+  bool open_xen();
   void client_broken(ClientId client);
   void event(control::Event::Kind kind, const ClientEntry* client, const std::string& text);
 
@@ -79,6 +82,7 @@ class Service final : public ControlHost {
   ShardSet shards_;
   ClientLife life_;
   MemfdServer memfd_;
+  XenServer xen_;
   ControlService control_;
   std::unique_ptr<ControlServer> control_server_;
 };

@@ -22,6 +22,7 @@ class Agent : public testing::Test {
   Reconciler agent(bool enabled) {
     Reconciler::Options options;
     options.places = {"/nonexistent/etc", "/nonexistent/records", "/nonexistent/proc"};
+    options.backend_domain = "tmem";
     options.fallback.enabled = enabled;
     return Reconciler(store_, options, [](int, const std::string&) {});
   }

@@ -37,7 +37,7 @@ class Reconciler {
  public:
   struct Options {
     ConfigPlaces places;
-    std::string backend_domain = "tmem";  // name or id of the service's domain
+    std::string backend_domain;  // name or id of the service's domain
     GuestPolicy fallback;
   };
   using Log = std::function<void(int priority, const std::string& text)>;  // syslog priorities

@@ -7,10 +7,9 @@
 #include <boost/asio.hpp>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 
 #include "agent/attach.h"
+#include "daemon/config.h"
 
 namespace {
 namespace asio = boost::asio;
@@ -19,7 +18,7 @@ using std::chrono::milliseconds;
 
 struct Arguments {
   Reconciler::Options options;
-  std::string default_policy;
+  std::string config_path;
   bool once = false;
   bool debug = false;
 };
@@ -100,28 +99,31 @@ int run(const Arguments& arguments) {
   }
 }
 
+void take_config(const tmem::Config& config, Reconciler::Options& options) {
+  constexpr uint64_t kMib = uint64_t{1} << 20;
+  if (options.backend_domain.empty()) options.backend_domain = config.xen_domain;
+  options.fallback = {config.xen_attach, config.client_weight, config.client_cap_bytes / kMib, config.client_min_bytes / kMib, config.client_compress, {}};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{"Attaches Xen guests to the tmem service as their policies say (tmem=1 in xl.cfg, /etc/xen/tmem.d/NAME.conf)."};
   Arguments arguments;
-  app.add_option("--backend-domain", arguments.options.backend_domain, "name or id of the domain in which xen-tmemd runs")->capture_default_str();
+  app.add_option("-c,--config", arguments.config_path, "read this file and FILE.d/*.conf instead of /etc/xen/tmem.conf (keys xen-domain, xen-attach, client-...)")
+      ->type_name("FILE");
+  app.add_option("--backend-domain", arguments.options.backend_domain, "name or id of the domain in which xen-tmemd runs (default: xen-domain)");
   app.add_option("--etc", arguments.options.places.etc, "directory of the configuration")->capture_default_str();
   app.add_option("--records", arguments.options.places.records, "where the policy of each guest is kept by UUID")->capture_default_str();
-  app.add_option("--default-policy", arguments.default_policy, "file with the policy of guests that nothing else speaks of (default: not attached)")
-      ->check(CLI::ExistingFile);
   app.add_flag("--once", arguments.once, "one round, then exit; status 1 if something was not yet settled");
   app.add_flag("--debug", arguments.debug, "say more");
   CLI11_PARSE(app, argc, argv);
 
-  if (!arguments.default_policy.empty()) {
-    std::ifstream in(arguments.default_policy);
-    std::vector<PolicyError> errors;
-    const auto policy = policy_from_text(std::string{std::istreambuf_iterator<char>(in), {}}, arguments.default_policy, errors);
-    for (const PolicyError& error : errors) std::fprintf(stderr, "xen-tmem-agent: %s\n", error.text.c_str());
-    if (!policy) return 2;
-    arguments.options.fallback = *policy;
-  }
+  std::vector<tmem::ConfigError> errors;
+  const tmem::Config config = tmem::load_config(arguments.config_path, tmem::HostFigures::read(), errors);
+  for (const tmem::ConfigError& error : errors) std::fprintf(stderr, "xen-tmem-agent: %s\n", error.to_string().c_str());
+  if (!errors.empty()) return 3;
+  take_config(config, arguments.options);
   try {
     return arguments.once ? run_once(arguments) : run(arguments);
   } catch (const std::exception& error) {

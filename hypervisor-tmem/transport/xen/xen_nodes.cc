@@ -89,22 +89,6 @@ std::optional<XenIdentity> parse_xen_identity(std::string_view text) {
   return XenIdentity{{*high, *low}, *epoch, suspended == 1};
 }
 
-std::optional<Uuid> parse_uuid(std::string_view text) {
-  if (text.size() != 36) return std::nullopt;
-  Uuid uuid;
-  size_t at = 0;
-  for (uint8_t& byte : uuid.byte) {
-    if (at == 8 || at == 13 || at == 18 || at == 23) {
-      if (text[at++] != '-') return std::nullopt;
-    }
-    const auto value = number<uint8_t>(text.substr(at, 2), 0xff, 16);
-    if (!value) return std::nullopt;
-    byte = *value;
-    at += 2;
-  }
-  return uuid;
-}
-
 std::optional<XenGuest> parse_xen_guest(std::string_view text) {
   constexpr std::string_view kUuidKey = "uuid=", kNameKey = " name=";
   if (text.substr(0, kUuidKey.size()) != kUuidKey) return std::nullopt;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "tmem/tmem_xs.h"
-#include "tmem/types.h"
+#include "tmem/uuid.h"
 
 namespace tmem {
 
@@ -63,7 +63,5 @@ struct XenService {
 };
 std::string format_xen_service(const XenService& service);
 std::string format_xen_service(const XenService& service, bool resumed, uint64_t epoch);
-
-std::optional<Uuid> parse_uuid(std::string_view text);
 
 }  // namespace tmem

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: MIT
+#include "daemon/xen_server.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include "daemon/memfd_server.h"
+
+namespace tmem {
+
+using boost::asio::posix::stream_descriptor;
+using boost::system::error_code;
+
+namespace {
+
+// XenbusState, as the nodes hold it.
+enum class BusState : uint8_t { kUnknown = 0, kInitialising = 1, kInitWait = 2, kInitialised = 3, kConnected = 4, kClosing = 5, kClosed = 6 };
+
+constexpr const char* kAllGuests = "backend/" TMEM_XS_DEVICE;
+constexpr const char* kRelease = "@releaseDomain";
+
+std::optional<uint32_t> number(const std::string& text) {
+  uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || text.empty() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+BusState to_state(const std::string& text) {
+  const auto value = number(text);
+  return value && *value <= static_cast<uint32_t>(BusState::kClosed) ? static_cast<BusState>(*value) : BusState::kUnknown;
+}
+
+}  // namespace
+
+struct XenServer::Guest {
+  explicit Guest(uint32_t d)
+      : domid(d), back(std::string(kAllGuests) + "/" + std::to_string(d) + "/0"),
+        front("/local/domain/" + std::to_string(d) + "/device/" TMEM_XS_DEVICE "/0") {}
+
+  const uint32_t domid;
+  const std::string back;
+  const std::string front;
+  bool watched = false;
+  bool busy = false;               // the shards are attaching it
+  std::optional<ClientId> client;  // connected as
+  std::string policy;              // that was applied
+};
+
+// The shared boundary to Asio: xenstored's descriptor stays its library's.
+struct XenServer::Events {
+  Events(boost::asio::io_context& io, int fd) : descriptor(io, fd) {}
+  ~Events() { descriptor.release(); }
+  stream_descriptor descriptor;
+};
+
+struct XenServer::Handshake {
+  XenGuest guest;
+  XenConnect connect;
+  std::vector<XenQueueRef> queues;
+  XenIdentity identity;
+};
+
+XenServer::XenServer(boost::asio::io_context& io, ClientRegistry& registry, ClientLife& life, ShardSet& shards, const Config& config, Observer observer)
+    : io_(io), registry_(registry), life_(life), shards_(shards), ring_order_max_(config.ring_order_max), observer_(std::move(observer)) {}
+
+XenServer::~XenServer() = default;
+
+bool XenServer::open(std::string& why) {
+  store_ = XenStore::open();
+  grants_ = store_ ? GrantTable::open() : nullptr;
+  if (grants_) return true;
+  why = store_ ? "granted pages cannot be mapped here (is xen-gntdev loaded?)" : "no xenstored answers here";
+  store_.reset();
+  return false;
+}
+
+XenService XenServer::service_figures() const { return {shards_.count(), ring_order_max_, shards_.generation()}; }
+
+std::string XenServer::read(const std::string& path) { return store_->read(path).value_or(""); }
+
+XenServer::Guest& XenServer::guest(uint32_t domid) {
+  std::unique_ptr<Guest>& at = guests_[domid];
+  if (!at) at = std::make_unique<Guest>(domid);
+  return *at;
+}
+
+// ---- events ----
+
+void XenServer::listen() {
+  if (!store_) return;
+  store_->watch(kAllGuests, kAllGuests);
+  store_->watch(kRelease, kRelease);  // dom0 may not have allowed it: then the agent's removal of the directory tells us
+  events_ = std::make_unique<Events>(io_, store_->fd());
+  scan();
+  wait();
+}
+
+void XenServer::close() { events_.reset(); }
+
+void XenServer::wait() {
+  events_->descriptor.async_wait(stream_descriptor::wait_read, [this](const error_code& error) {
+    if (!error && events_) take_events();
+  });
+}
+
+// Tokens are the name of the watch, or a guest's number. Whatever happened, step() finds out from the nodes.
+void XenServer::take_events() {
+  bool all = false;
+  std::vector<uint32_t> some;
+  while (const auto token = store_->next_token()) {
+    const auto domid = number(*token);
+    if (domid) some.push_back(*domid);
+    else all = true;
+  }
+  if (store_->lost()) {
+    events_.reset();
+    return observer_.lost();
+  }
+  if (all) scan();
+  for (const uint32_t domid : some) {
+    const auto at = guests_.find(domid);
+    if (at != guests_.end()) step(*at->second);
+  }
+  wait();
+}
+
+void XenServer::scan() {
+  std::vector<uint32_t> present;
+  for (const std::string& name : store_->list(kAllGuests)) {
+    const auto domid = number(name);
+    if (!domid || !store_->read(std::string(kAllGuests) + "/" + name + "/0/" TMEM_XS_STATE)) continue;
+    present.push_back(*domid);
+    step(guest(*domid));
+  }
+  forget_missing(present);
+}
+
+void XenServer::forget_missing(const std::vector<uint32_t>& present) {
+  for (auto at = guests_.begin(); at != guests_.end();) {
+    Guest& gone = *at->second;
+    if (gone.busy || std::find(present.begin(), present.end(), gone.domid) != present.end()) {
+      ++at;
+      continue;
+    }
+    const auto identity = parse_xen_identity(read(gone.front + "/" TMEM_XS_IDENTITY));
+    end(gone, identity && identity->suspended);
+    if (gone.watched) store_->unwatch(gone.front, std::to_string(gone.domid));
+    at = guests_.erase(at);
+  }
+}
+
+// ---- one guest ----
+
+void XenServer::step(Guest& guest) {
+  if (guest.busy) return;
+  if (!guest.watched) guest.watched = store_->watch(guest.front, std::to_string(guest.domid));
+  const BusState ours = to_state(read(guest.back + "/" TMEM_XS_STATE));
+  const BusState theirs = to_state(read(guest.front + "/" TMEM_XS_STATE));
+  const bool online = read(guest.back + "/" TMEM_XS_ONLINE) == "1";
+  const bool leaving = theirs == BusState::kClosing || theirs == BusState::kClosed;
+  if (!online || (leaving && ours != BusState::kClosed) || (guest.client && !store_->introduced(guest.domid))) return shut(guest, online);
+  if (guest.client) {
+    // Its driver starts over, or saw us in InitWait before.
+    if (theirs == BusState::kInitialising || ours != BusState::kConnected) {
+      end(guest, false);
+      return offer(guest);
+    }
+    return apply_policy(guest);
+  }
+  if (ours == BusState::kInitWait && theirs == BusState::kInitialised) return connect(guest);
+  if (ours == BusState::kInitWait && theirs != BusState::kUnknown) return;
+  if (ours == BusState::kClosed && theirs != BusState::kInitialising) return;
+  offer(guest);
+}
+
+void XenServer::offer(Guest& guest) {
+  const std::string service = format_xen_service(service_figures());
+  if (read(guest.back + "/" TMEM_XS_SERVICE) != service) store_->write(guest.back + "/" TMEM_XS_SERVICE, service);
+  if (to_state(read(guest.back + "/" TMEM_XS_STATE)) != BusState::kInitWait) store_->write(guest.back + "/" TMEM_XS_STATE, "2");
+}
+
+bool XenServer::read_handshake(const Guest& guest, Handshake& out, std::string& why) {
+  const auto who = parse_xen_guest(read(guest.back + "/" TMEM_XS_GUEST));
+  const auto connect = parse_xen_connect(read(guest.front + "/" TMEM_XS_CONNECT), shards_.count(), ring_order_max_);
+  const auto queues = connect ? parse_xen_queues(read(guest.front + "/" TMEM_XS_QUEUES), connect->queues) : std::nullopt;
+  const auto identity = parse_xen_identity(read(guest.front + "/" TMEM_XS_IDENTITY));
+  if (!who) why = "dom0's guest node is malformed";
+  else if (!connect) why = "its connect node is malformed or asks for what is not served";
+  else if (!queues) why = "its queues node is malformed";
+  else if (!identity) why = "its identity node is malformed";
+  else out = {*who, *connect, *queues, *identity};
+  return who && connect && queues && identity;
+}
+
+bool XenServer::admit(Guest& guest, const Handshake& handshake, bool& resumed) {
+  ClientHello hello;
+  hello.uuid = handshake.guest.uuid;
+  hello.nonce = handshake.identity.nonce;
+  hello.epoch = handshake.identity.epoch;
+  hello.name = handshake.guest.name;
+  hello.transport = "xen";
+  hello.queues = handshake.connect.queues;
+  hello.wanted_id = ClientId(guest.domid);
+  Admission admission = registry_.admit(hello);
+  if (admission.outcome == Admission::Outcome::kInUse) {
+    // The guest may have come back under a new number before we heard of the old one's end.
+    const auto old = std::find_if(guests_.begin(), guests_.end(), [&](const auto& g) { return g.second->client == admission.id; });
+    if (old == guests_.end() || store_->introduced(old->first)) return false;
+    const auto identity = parse_xen_identity(read(old->second->front + "/" TMEM_XS_IDENTITY));
+    end(*old->second, identity && identity->suspended);
+    admission = registry_.admit(hello);
+  }
+  if (admission.freed) life_.free(*admission.freed);
+  resumed = admission.outcome == Admission::Outcome::kResumed;
+  if (!resumed && admission.outcome != Admission::Outcome::kFresh) return false;
+  guest.client = admission.id;
+  return true;
+}
+
+void XenServer::connect(Guest& guest) {
+  Handshake handshake;
+  std::string why;
+  bool resumed = false;
+  if (!read_handshake(guest, handshake, why)) return refuse(guest, why);
+  if (!admit(guest, handshake, resumed)) return refuse(guest, "its uuid is connected already, or the limit of clients is reached");
+  guest.busy = true;
+  life_.attach(*guest.client, [this, &guest, handshake, resumed](bool attached) {
+    guest.busy = false;
+    if (!attached) return refuse(guest, "a shard has no memory for it");
+    map(guest, handshake, resumed);
+  });
+}
+
+std::vector<std::unique_ptr<Channel>> XenServer::map_queues(const Guest& guest, ClientId client, const Handshake& handshake, std::string& why) {
+  std::vector<std::unique_ptr<Channel>> channels;
+  for (const XenQueueRef& queue : handshake.queues) {
+    auto channel = XenChannel::create(grants_, client, guest.domid, queue, handshake.connect.ring_order, why);
+    if (!channel) return {};
+    channels.push_back(std::move(channel));
+  }
+  return channels;
+}
+
+void XenServer::map(Guest& guest, const Handshake& handshake, bool resumed) {
+  std::string why;
+  auto channels = map_queues(guest, *guest.client, handshake, why);
+  if (channels.empty()) return refuse(guest, why);
+  guest.busy = true;
+  life_.open_channels(std::move(channels), [this, &guest, resumed](bool opened) {
+    guest.busy = false;
+    if (!opened) return refuse(guest, "a shard has no descriptors for it");
+    connected(guest, resumed);
+  });
+}
+
+void XenServer::connected(Guest& guest, bool resumed) {
+  const ClientEntry* entry = registry_.find(*guest.client);
+  if (entry == nullptr) return refuse(guest, "it was freed meanwhile");
+  guest.policy.clear();
+  apply_policy(guest);
+  store_->write(guest.back + "/" TMEM_XS_SERVICE, format_xen_service(service_figures(), resumed, entry->epoch));
+  store_->write(guest.back + "/" TMEM_XS_STATE, "4");
+  observer_.attached(*entry, guest.domid, resumed);
+  step(guest);  // what happened meanwhile
+}
+
+// dom0's word; applied at each connection and whenever it changes.
+void XenServer::apply_policy(Guest& guest) {
+  const std::string text = read(guest.back + "/" TMEM_XS_POLICY);
+  const auto policy = parse_xen_policy(text);
+  ClientEntry* entry = registry_.find(*guest.client);
+  if (text == guest.policy || !policy || entry == nullptr) return;
+  guest.policy = text;
+  entry->policy.weight = policy->weight.value_or(entry->policy.weight);
+  entry->policy.cap_pages = policy->cap_pages.value_or(entry->policy.cap_pages);
+  entry->policy.min_pages = policy->min_pages.value_or(entry->policy.min_pages);
+  entry->policy.compress = policy->compress.value_or(entry->policy.compress);
+  life_.write_policy(entry->id, [] {});
+  life_.authorise(entry->id, policy->shared);
+}
+
+void XenServer::refuse(Guest& guest, const std::string& why) {
+  observer_.refused(guest.domid, why);
+  end(guest, false);
+  store_->write(guest.back + "/" TMEM_XS_STATE, "6");
+}
+
+void XenServer::end(Guest& guest, bool suspended) {
+  if (!guest.client) return;
+  const ClientId client = *std::exchange(guest.client, std::nullopt);
+  const ClientEntry* entry = registry_.find(client);
+  if (entry != nullptr) observer_.detached(*entry, suspended);
+  if (registry_.disconnected(client, suspended, monotonic_seconds())) life_.free(client);
+  else life_.close_channels(client);
+}
+
+void XenServer::shut(Guest& guest, bool online) {
+  const auto identity = parse_xen_identity(read(guest.front + "/" TMEM_XS_IDENTITY));
+  end(guest, identity && identity->suspended);
+  if (to_state(read(guest.back + "/" TMEM_XS_STATE)) != BusState::kClosed) store_->write(guest.back + "/" TMEM_XS_STATE, "6");
+  if (!online) store_->remove(guest.back);
+}
+
+void XenServer::drop(ClientId client) {
+  for (const auto& [domid, guest] : guests_) {
+    if (guest->client == client) return refuse(*guest, "its ring is nonsense");
+  }
+}
+
+// ---- after a restart ----
+
+bool XenServer::adopt_one(Guest& guest) {
+  Handshake handshake;
+  std::string why;
+  if (to_state(read(guest.back + "/" TMEM_XS_STATE)) != BusState::kConnected || !read_handshake(guest, handshake, why)) return false;
+  const auto found = std::find_if(registry_.entries().begin(), registry_.entries().end(), [&](const auto& e) {
+    return e.second.state == ClientState::kRecovered && e.second.uuid == handshake.guest.uuid && e.second.nonce == handshake.identity.nonce;
+  });
+  if (found == registry_.entries().end()) return false;
+  const ClientId client = found->first;
+  auto channels = map_queues(guest, client, handshake, why);
+  if (channels.empty() || !registry_.reconnected(client, "xen", handshake.connect.queues)) return false;
+  guest.client = client;
+  adopted_[client] = std::move(channels);
+  return true;
+}
+
+void XenServer::adopt() {
+  if (!store_) return;
+  for (const std::string& name : store_->list(kAllGuests)) {
+    const auto domid = number(name);
+    if (domid) adopt_one(guest(*domid));
+  }
+}
+
+void XenServer::add_adopted_channels(Shard& shard) {
+  for (auto& [client, channels] : adopted_) {
+    if (shard.shard() < channels.size()) shard.worker().add_channel(std::move(channels[shard.shard()]));
+  }
+}
+
+}  // namespace tmem
