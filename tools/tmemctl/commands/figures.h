@@ -20,14 +20,14 @@ inline std::string compression_ratio(const control::SpaceStats& space) {
   return format_ratio(pages(space) * kPageBytes, space.bytes_compressed());
 }
 
-inline uint64_t gets(const control::OpStats& ops) { return ops.get_hit() + ops.get_miss() + ops.get_corrupt(); }
+inline uint64_t get_count(const control::OpStats& ops) { return ops.get_hit() + ops.get_miss() + ops.get_corrupt(); }
 
 // Every put, whatever came of it.
-inline uint64_t puts(const control::OpStats& ops) {
+inline uint64_t put_count(const control::OpStats& ops) {
   return ops.put_stored() + ops.put_replaced() + ops.put_flushed() + ops.put_no_space() + ops.put_over_cap() + ops.put_frozen();
 }
 
-inline std::string hit_percent(const control::OpStats& ops) { return format_percent(ops.get_hit(), gets(ops)); }
+inline std::string hit_percent(const control::OpStats& ops) { return format_percent(ops.get_hit(), get_count(ops)); }
 
 // "connected", "recovered", "connected,frozen"
 inline std::string state_word(const control::Client& client) {

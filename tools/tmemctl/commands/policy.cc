@@ -88,7 +88,7 @@ void add_set(CLI::App& app, Session& session) {
       "  cap=SIZE|none          most pages, ephemeral and persistent together\n"
       "  min=SIZE|none          ephemeral pages below this are not evicted for others\n"
       "  compress=on|off\n"
-      "  dedup=off|self|GROUP   share equal pages: not at all, inside the client, with clients of that group\n"
+      "  dedup=off|self|GROUP   share equal ephemeral pages: not at all, inside the client, with clients of that group\n"
       "SIZE: 512M, 2G, 65536k; a bare number is MiB.\n"
       "Examples: xen-tmemctl set web1 weight=200 cap=2G; xen-tmemctl set -a weight=100; xen-tmemctl set -n 7 min=64M");
   set->callback([options, &session] {

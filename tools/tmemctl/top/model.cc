@@ -71,7 +71,7 @@ const char* to_string(TopSort sort) {
 
 void TopModel::fill_rates(TopRow& row, const control::OpStats& ops, std::map<Key, Counters>& now) const {
   Key key{row.client, row.pool};
-  Counters& current = now[key] = {puts(ops), gets(ops), ops.get_hit()};
+  Counters& current = now[key] = {put_count(ops), get_count(ops), ops.get_hit()};
   auto before = last_.find(key);
   Counters last = before == last_.end() ? Counters{} : before->second;
   uint64_t asked = since(current.gets, last.gets), hits = since(current.hits, last.hits);
