@@ -67,7 +67,7 @@ bool RawClient::try_connect() {
   hello.nonce[0] = nonce_[0];
   hello.nonce[1] = nonce_[1];
   hello.epoch = epoch_;
-  std::strcpy(hello.name, "crash");
+  std::memcpy(hello.name, "crash", 6);
   if (send(fd.get(), &hello, sizeof(hello), MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof(hello))) return false;
 
   tmem_memfd_welcome welcome{};
