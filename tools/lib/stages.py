@@ -103,7 +103,7 @@ def is_program(path):
 
 
 def fuzz_one(context, program, name):
-    corpus, seeds = context.path("build", "fuzz-corpus", name), context.path("tests", "fuzz", "corpus", name)
+    corpus, seeds = context.path("build", "fuzz-corpus", name), context.path("tests", "fuzz", "corpus", name.removeprefix("fuzz_"))
     findings = context.path("build", "fuzz-findings", name) + "-"
     os.makedirs(corpus, exist_ok=True)
     os.makedirs(os.path.dirname(findings), exist_ok=True)

@@ -67,7 +67,7 @@ FILE_LAYERS = {
     "guest-shim/linux/tmem_front_os_types.h": "core",
 }
 # ... which these layers may include besides what LAYERS says: owners first, then who shares the one file.
-FILE_LAYERS_OPEN_TO = {"arena_format": ("store", "engine", "daemon"), "meta_format": ("engine",), "config": ("daemon", "tools")}
+FILE_LAYERS_OPEN_TO = {"arena_format": ("store", "engine", "daemon"), "meta_format": ("engine",), "config": ("daemon", "tools", "xenstore-config")}
 
 # Pairs of (layer prefix, pattern of a system header, why).
 SYSTEM_HEADERS_BANNED = [
