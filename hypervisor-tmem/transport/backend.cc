@@ -89,10 +89,10 @@ Uuid uuid_of(const tmemif_request& r) {
 }
 
 // The other side wrote these lines last (a put) or will read them next (a get): fetching them takes longer than looking at
-// one request, and less time than compressing a page.
+// one request, and less time than compressing a page. Into the second level: the first is the compressor's.
 template <int kForWriting>
 void prefetch_page(const std::byte* page) {
-  for (size_t line = 0; line < kPageBytes; line += 64) __builtin_prefetch(page + line, kForWriting);
+  for (size_t line = 0; line < kPageBytes; line += 64) __builtin_prefetch(page + line, kForWriting, 2);
 }
 
 }  // namespace
@@ -134,6 +134,7 @@ Backend::Progress Backend::drain(uint32_t requests_max) {
 
   const uint32_t count = std::min({pending, requests_max, kDrainRequestsMax});
   for (uint32_t i = 0; i < count; ++i) batch_[i] = tmem_ring_back_take(&ring_);
+  prefetch(batch_[0]);
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 1 < count) prefetch(batch_[i + 1]);
     const tmemif_response response = handle(batch_[i]);

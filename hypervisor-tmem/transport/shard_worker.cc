@@ -14,6 +14,10 @@ namespace {
 
 constexpr uint64_t kRequestsPerStep = 256;  // while busy: one piece of background work for so many requests
 
+// While idle: the clock and the engine's background work take longer than looking at the rings, where the next request of a
+// front that waits for each answer is about to appear.
+constexpr uint32_t kIdleRounds = 8;
+
 using Clock = std::chrono::steady_clock;
 
 void relax() {
@@ -57,6 +61,7 @@ ShardWorker::~ShardWorker() = default;
 
 void ShardWorker::run() {
   bool step_wanted = true;
+  uint32_t idle_rounds = 0;
   Clock::time_point poll_end{};  // of the idle phase we are in; zero: we are not idle
   while (!stopping_.load(std::memory_order_relaxed)) {
     ++stats_.rounds;
@@ -65,18 +70,18 @@ void ShardWorker::run() {
     if (called || drained) {
       step_wanted = true;
       poll_end = {};
+      idle_rounds = 0;
       continue;
     }
+    relax();
+    if (++idle_rounds % kIdleRounds != 0) continue;
     if (step_wanted) {
       step_wanted = step();
       continue;
     }
     const Clock::time_point now = Clock::now();
     if (poll_end == Clock::time_point{}) poll_end = now + config_.poll_window;
-    if (now < poll_end) {
-      relax();
-      continue;
-    }
+    if (now < poll_end) continue;
     if (arm_all()) sleep();
     poll_end = {};
   }
