@@ -151,6 +151,10 @@ struct Engine::Impl {
   Status recover_object(RecordRef record, uint32_t number, const ObjectMeta& meta);
   Status recover_authorisation(RecordRef record, uint32_t number, const AuthorisationMeta& meta);
   Status link_recovered();
+  bool client_recovered(uint32_t client) const { return client < clients.top() && clients[client].used; }
+  bool link_recovered_membership(uint32_t membership);
+  void link_recovered_authorisation(uint32_t authorisation);
+  void link_recovered_object(uint32_t object);
   Status recover_page(RecordRef record, const RecordView& view);
   void drop_empty_objects();
 

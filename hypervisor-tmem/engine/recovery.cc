@@ -182,11 +182,6 @@ Status Engine::Impl::recover_authorisation(RecordRef record, uint32_t number, co
 
 // Joins what the first walk found, from the top down; what hangs on nothing is killed.
 Status Engine::Impl::link_recovered() {
-  const auto alive = [this](uint32_t client) { return client < clients.top() && clients[client].used; };
-  const auto discard = [this](auto& node) {
-    arena->kill(node.meta);
-    node.used = false;
-  };
   for (uint32_t n = 0; n < clients.top(); ++n) {
     if (!clients[n].used) continue;
     client_hash.insert(n);
@@ -194,45 +189,17 @@ Status Engine::Impl::link_recovered() {
     meta_bytes += sizeof(ClientMeta) * (clients[n].meta_spare.none() ? 1 : 2);
   }
   for (uint32_t n = 0; n < memberships.top(); ++n) {
-    Membership& membership = memberships[n];
-    if (!membership.used) continue;
-    const bool joined = alive(membership.client) && (pools[membership.pool].shared || pools[membership.pool].sharers == 0);
-    if (joined && !fit_pool_id(clients[membership.client], membership.id)) return Status::kNoSpace;
-    if (!joined || clients[membership.client].membership_of[membership.id] != kNone) {
-      discard(membership);
-      continue;
-    }
-    link_membership(n);
-    meta_bytes += sizeof(MembershipMeta);
+    if (memberships[n].used && !link_recovered_membership(n)) return Status::kNoSpace;
   }
   for (uint32_t n = 0; n < pools.top(); ++n) {
     pools[n].used = pools[n].used && pools[n].sharers > 0;
     if (pools[n].used && pools[n].shared) shared_pools.insert(n);
   }
   for (uint32_t n = 0; n < authorisations.top(); ++n) {
-    Authorisation& authorisation = authorisations[n];
-    if (!authorisation.used) continue;
-    if (!alive(authorisation.client)) {
-      discard(authorisation);
-      continue;
-    }
-    Client& client = clients[authorisation.client];
-    ClientAuthorisations::push_front(authorisations, client.first_authorisation, n);
-    ++client.authorisations;
-    meta_bytes += sizeof(AuthorisationMeta);
+    if (authorisations[n].used) link_recovered_authorisation(n);
   }
   for (uint32_t n = 0; n < objects.top(); ++n) {
-    Object& object = objects[n];
-    if (!object.used) continue;
-    if (object.pool >= pools.top() || !pools[object.pool].used) {
-      discard(object);
-      continue;
-    }
-    object.shared = pools[object.pool].shared;
-    object_hash.insert(n);
-    ObjectList::push_front(objects, pools[object.pool].first_object, n);
-    ++pools[object.pool].objects;
-    meta_bytes += sizeof(ObjectMeta);
+    if (objects[n].used) link_recovered_object(n);
   }
   const auto used = [](const auto& node) { return node.used; };
   clients.link_unclaimed(used);
@@ -241,6 +208,49 @@ Status Engine::Impl::link_recovered() {
   authorisations.link_unclaimed(used);
   objects.link_unclaimed(used);
   return Status::kOk;
+}
+
+// False: no memory.
+bool Engine::Impl::link_recovered_membership(uint32_t n) {
+  Membership& membership = memberships[n];
+  bool joined = client_recovered(membership.client) && (pools[membership.pool].shared || pools[membership.pool].sharers == 0);
+  if (joined && !fit_pool_id(clients[membership.client], membership.id)) return false;
+  joined = joined && clients[membership.client].membership_of[membership.id] == kNone;
+  if (!joined) {
+    arena->kill(membership.meta);
+    membership.used = false;
+    return true;
+  }
+  link_membership(n);
+  meta_bytes += sizeof(MembershipMeta);
+  return true;
+}
+
+void Engine::Impl::link_recovered_authorisation(uint32_t n) {
+  Authorisation& authorisation = authorisations[n];
+  if (!client_recovered(authorisation.client)) {
+    arena->kill(authorisation.meta);
+    authorisation.used = false;
+    return;
+  }
+  Client& client = clients[authorisation.client];
+  ClientAuthorisations::push_front(authorisations, client.first_authorisation, n);
+  ++client.authorisations;
+  meta_bytes += sizeof(AuthorisationMeta);
+}
+
+void Engine::Impl::link_recovered_object(uint32_t n) {
+  Object& object = objects[n];
+  if (object.pool >= pools.top() || !pools[object.pool].used) {
+    arena->kill(object.meta);
+    object.used = false;
+    return;
+  }
+  object.shared = pools[object.pool].shared;
+  object_hash.insert(n);
+  ObjectList::push_front(objects, pools[object.pool].first_object, n);
+  ++pools[object.pool].objects;
+  meta_bytes += sizeof(ObjectMeta);
 }
 
 // A shared pool's pages are billed to one of its members: who put them is not written down.

@@ -73,6 +73,10 @@ constexpr bool covers_the_abi() {
   }
   return seen == (uint32_t{1} << (TMEMIF_STATUS_MAX + 1)) - 1;
 }
+static_assert(kAbiVersion == TMEMIF_VERSION && kPoolVersionShift == TMEMIF_POOL_VERSION_SHIFT);
+static_assert(kPoolPersistent == TMEMIF_POOL_PERSISTENT && kPoolShared == TMEMIF_POOL_SHARED &&
+              kPoolPrecompressed == TMEMIF_POOL_PRECOMPRESSED && kPoolPageMask == TMEMIF_POOL_PAGE_MASK &&
+              kPoolReserved == TMEMIF_POOL_RESERVED && pool_flags(kPoolShared) == TMEMIF_POOL_FLAGS(TMEMIF_POOL_SHARED));
 static_assert(covers_the_abi());
 static_assert(translate(Status::kOk) == TMEMIF_OK && TMEMIF_OK == 0);
 static_assert(static_cast<unsigned>(Status::kBadArena) + 1 == kStatusCount, "a new Status needs a line in translate()");
