@@ -63,9 +63,10 @@ std::vector<ClientId> ClientRegistry::recovery_done(uint64_t now_seconds) {
     entry.deadline_seconds = now_seconds + limits_.recover_grace_seconds;
     if (entry.policy.dedup_group != 0) entry.dedup_group = entry.policy.dedup_group == id.value() ? "self" : "group";
     // One uuid, one entry: a crash between the freeing of an old client and the coming of its successor leaves two.
-    const auto twin = std::find_if(entries_.begin(), entries_.end(),
-                                   [&](const auto& other) { return other.first < id && other.second.uuid == entry.uuid; });
-    if (twin != entries_.end()) contradicting_.push_back(twin->first);
+    // The older gives way.
+    for (const auto& [other_id, other] : entries_) {
+      if (other_id < id && other.uuid == entry.uuid) contradicting_.push_back(other_id);
+    }
   }
   recovered_shares_.clear();
   std::sort(contradicting_.begin(), contradicting_.end());

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+// Who may claim old pools: each rule of daemon/clients.h.
+#include "daemon/clients.h"
+
+#include <cstring>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace tmem {
+namespace {
+
+using Outcome = Admission::Outcome;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+ClientHello hello_of(uint8_t who, uint64_t nonce, uint64_t epoch, uint32_t queues = 2) {
+  ClientHello hello;
+  hello.uuid.byte[0] = who;
+  hello.nonce = {nonce, 0};
+  hello.epoch = epoch;
+  hello.name = "guest";
+  hello.transport = "memfd";
+  hello.queues = queues;
+  return hello;
+}
+
+class Registry : public testing::Test {
+ protected:
+  Registry() : registry_(limits(), ClientPolicy()) {}
+  static ClientRegistry::Limits limits() { return {4, 1, 60, 600}; }
+
+  // The service died: what the shards know of the client is all that is left.
+  static ClientInfo info_of(const ClientEntry& entry) {
+    ClientInfo info;
+    info.id = entry.id;
+    info.uuid = entry.uuid;
+    info.nonce = entry.nonce;
+    info.epoch = entry.identity().epoch;
+    std::strcpy(info.name.data(), entry.name.c_str());
+    return info;
+  }
+  static ClientRegistry restarted(const std::vector<ClientInfo>& infos) {
+    ClientRegistry out(limits(), ClientPolicy());
+    for (const ClientInfo& info : infos) out.recovered(info);
+    EXPECT_THAT(out.recovery_done(1000), IsEmpty());
+    return out;
+  }
+
+  ClientRegistry registry_;
+};
+
+TEST_F(Registry, ANewClientStartsWithNoPoolsAndEpochOne) {
+  const Admission admission = registry_.admit(hello_of(1, 9, 0));
+  EXPECT_EQ(admission.outcome, Outcome::kFresh);
+  EXPECT_FALSE(admission.freed);
+  EXPECT_GE(admission.id.value(), kLocalClientIdFirst);
+  EXPECT_EQ(registry_.find(admission.id)->epoch, 1u);
+}
+
+TEST_F(Registry, AConnectedUuidIsInUse) {
+  const Admission first = registry_.admit(hello_of(1, 9, 0));
+  const Admission second = registry_.admit(hello_of(1, 9, 1));
+  EXPECT_EQ(second.outcome, Outcome::kInUse);
+  EXPECT_EQ(second.id, first.id);
+}
+
+TEST_F(Registry, AClientThatVanishesIsFreedAtOnce) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  EXPECT_TRUE(registry_.disconnected(id, false, 0));
+  EXPECT_FALSE(registry_.disconnected(id, false, 0)) << "once";
+  const Admission again = registry_.admit(hello_of(1, 9, 1));
+  EXPECT_EQ(again.outcome, Outcome::kFresh);
+  EXPECT_FALSE(again.freed);
+  EXPECT_NE(again.id, id);
+}
+
+TEST_F(Registry, ARecoveredClientWithNonceAndEpochResumesAndTheEpochMovesOn) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  registry_.confirm(id);
+  const ClientInfo info = info_of(*registry_.find(id));
+  ClientRegistry after = restarted({info, info});
+  EXPECT_EQ(after.find(id)->state, ClientState::kRecovered);
+  const Admission admission = after.admit(hello_of(1, 9, 1));
+  EXPECT_EQ(admission.outcome, Outcome::kResumed);
+  EXPECT_EQ(admission.id, id);
+  EXPECT_EQ(after.find(id)->epoch, 2u);
+}
+
+TEST_F(Registry, AnotherNonceEpochOrNumberOfQueuesFreesTheOldPools) {
+  for (const ClientHello& claim : {hello_of(1, 8, 1), hello_of(1, 9, 2), hello_of(1, 9, 0), hello_of(1, 9, 1, 1)}) {
+    ClientRegistry registry(limits(), ClientPolicy());
+    const ClientId id = registry.admit(hello_of(1, 9, 0)).id;
+    registry.confirm(id);
+    const ClientInfo info = info_of(*registry.find(id));
+    ClientRegistry after = restarted({info, info});
+    const Admission admission = after.admit(claim);
+    EXPECT_EQ(admission.outcome, Outcome::kFresh);
+    EXPECT_EQ(admission.freed, id);
+    EXPECT_EQ(after.find(id)->state, ClientState::kClosing);
+  }
+}
+
+TEST_F(Registry, UntilTheClientHasShownItKnowsTheNewEpochTheOneBeforeIsTakenToo) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  registry_.confirm(id);
+  const ClientInfo first = info_of(*registry_.find(id));
+  ClientRegistry second = restarted({first, first});
+  second.admit(hello_of(1, 9, 1));  // epoch 2; the service dies before the welcome arrives
+  const ClientInfo info = info_of(*second.find(id));
+  EXPECT_EQ(restarted({info, info}).admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed);
+  EXPECT_EQ(restarted({info, info}).admit(hello_of(1, 9, 2)).outcome, Outcome::kResumed);
+
+  second.confirm(id);
+  const ClientInfo confirmed = info_of(*second.find(id));
+  EXPECT_EQ(restarted({confirmed, confirmed}).admit(hello_of(1, 9, 1)).outcome, Outcome::kFresh) << "an old image of the guest";
+  EXPECT_EQ(restarted({confirmed, confirmed}).admit(hello_of(1, 9, 2)).outcome, Outcome::kResumed);
+}
+
+TEST_F(Registry, ShardsThatDiedBetweenTwoWritesOfTheEpochAgreeOnTheNewer) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  registry_.confirm(id);
+  const ClientInfo old_half = info_of(*registry_.find(id));
+  ClientInfo new_half = old_half;
+  new_half.epoch = stored_epoch(2, false);
+  for (const auto& order : {std::vector{old_half, new_half}, std::vector{new_half, old_half}}) {
+    ClientRegistry after = restarted(order);
+    EXPECT_EQ(after.find(id)->epoch, 2u);
+    EXPECT_EQ(after.admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed);
+  }
+}
+
+TEST_F(Registry, OfTwoClientsWithOneUuidTheYoungerIsKept) {
+  ClientInfo old_one;
+  old_one.id = ClientId(kLocalClientIdFirst);
+  old_one.uuid.byte[0] = 1;
+  old_one.epoch = stored_epoch(1, true);
+  ClientInfo young = old_one;
+  young.id = ClientId(kLocalClientIdFirst + 1);
+  young.nonce = {5, 5};
+  ClientRegistry registry(limits(), ClientPolicy());
+  registry.recovered(old_one);
+  registry.recovered(young);
+  EXPECT_THAT(registry.recovery_done(0), ElementsAre(old_one.id));
+}
+
+TEST_F(Registry, ShardsThatContradictEachOtherAreNotTrusted) {
+  ClientInfo info;
+  info.id = ClientId(kLocalClientIdFirst);
+  info.uuid.byte[0] = 1;
+  ClientInfo other = info;
+  other.uuid.byte[0] = 2;
+  ClientRegistry registry(limits(), ClientPolicy());
+  registry.recovered(info);
+  registry.recovered(other);
+  EXPECT_THAT(registry.recovery_done(0), ElementsAre(info.id));
+}
+
+TEST_F(Registry, RecoveredClientsWaitForTheirOwnerAndNoLonger) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  ClientRegistry after = restarted({info_of(*registry_.find(id))});
+  EXPECT_THAT(after.expired(1059), IsEmpty());
+  EXPECT_THAT(after.expired(1060), ElementsAre(id));
+  EXPECT_THAT(after.expired(1060), IsEmpty()) << "once";
+}
+
+TEST_F(Registry, AConnectionThatOutlivedTheServiceIsTakenUpOnlyWithAllItsQueues) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  const ClientInfo info = info_of(*registry_.find(id));
+  ClientRegistry after = restarted({info, info});
+  EXPECT_FALSE(after.reconnected(id, "memfd", 1));
+  EXPECT_TRUE(after.reconnected(id, "memfd", 2));
+  EXPECT_FALSE(after.reconnected(id, "memfd", 2)) << "it is connected already";
+  EXPECT_THAT(after.expired(UINT64_MAX), IsEmpty());
+}
+
+TEST_F(Registry, SuspendedClientsAreBoundedAndExpire) {
+  const ClientId first = registry_.admit(hello_of(1, 9, 0)).id;
+  const ClientId second = registry_.admit(hello_of(2, 9, 0)).id;
+  EXPECT_FALSE(registry_.disconnected(first, true, 100));
+  EXPECT_TRUE(registry_.disconnected(second, true, 100)) << "one may be suspended at a time";
+  EXPECT_THAT(registry_.expired(699), IsEmpty());
+  EXPECT_THAT(registry_.expired(700), ElementsAre(first));
+}
+
+TEST_F(Registry, OnlyClientsThatAreNotConnectedCanBeForgotten) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  EXPECT_FALSE(registry_.forget(id));
+  registry_.disconnected(id, true, 0);
+  EXPECT_TRUE(registry_.forget(id));
+  EXPECT_FALSE(registry_.forget(ClientId(1)));
+}
+
+TEST_F(Registry, TheLimitOfClientsIsAStatusAndIdsAreNotUsedAgain) {
+  ClientId last;
+  for (uint8_t who = 1; who <= 4; ++who) last = registry_.admit(hello_of(who, 9, 0)).id;
+  EXPECT_EQ(registry_.admit(hello_of(5, 9, 0)).outcome, Outcome::kFull);
+  registry_.erase(last);
+  const Admission next = registry_.admit(hello_of(5, 9, 0));
+  EXPECT_EQ(next.outcome, Outcome::kFresh);
+  EXPECT_GT(next.id, last);
+}
+
+TEST(PolicyShares, AddUpToTheWholeAndNoLimitBecomesNone) {
+  ClientPolicy whole;
+  whole.cap_pages = 1001;
+  whole.min_pages = 7;
+  std::vector<ClientPolicy> shares;
+  for (uint32_t queue = 0; queue < 4; ++queue) shares.push_back(policy_share(whole, 4, queue));
+  EXPECT_EQ(policy_whole(shares).cap_pages, 1001u);
+  EXPECT_EQ(policy_whole(shares).min_pages, 7u);
+  whole.cap_pages = 1;
+  EXPECT_EQ(policy_share(whole, 4, 3).cap_pages, 1u) << "zero would mean no cap at all";
+  whole.cap_pages = 0;
+  EXPECT_EQ(policy_share(whole, 4, 0).cap_pages, 0u);
+}
+
+}  // namespace
+}  // namespace tmem
