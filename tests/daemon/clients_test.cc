@@ -37,7 +37,7 @@ class Registry : public testing::Test {
     info.uuid = entry.uuid;
     info.nonce = entry.nonce;
     info.epoch = entry.identity().epoch;
-    std::strcpy(info.name.data(), entry.name.c_str());
+    entry.name.copy(info.name.data(), info.name.size() - 1);
     return info;
   }
   static ClientRegistry restarted(const std::vector<ClientInfo>& infos) {
