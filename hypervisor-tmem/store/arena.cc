@@ -110,7 +110,7 @@ void Arena::Impl::seal(RecordRef ref, RecordKey key, Codec codec, std::span<cons
   const auto size = static_cast<uint32_t>(payload.size());
   if (size != 0) std::memmove(s.bytes + offset, payload.data(), size);
   sealed.key = key;
-  sealed.checksum = checksum;
+  sealed.checksum = checksum ^ s.salt;
   failpoint("record-written");
   store_release(sealed.place, make_place(offset, size, codec));
   const uint32_t extent = record_extent(size);
@@ -192,8 +192,9 @@ RecordRef Arena::move(RecordRef record) {
 RecordView Arena::view(RecordRef record) const {
   const Slot* found = impl_->find(record);
   if (found == nullptr || place_codec(found->place) == Codec::kDead) return {};
-  const std::byte* payload = impl_->table.at(record.segment()).bytes + place_offset(found->place);
-  return {found->key, place_codec(found->place), {payload, place_size(found->place)}, found->checksum};
+  const Segment& s = impl_->table.at(record.segment());
+  const std::byte* payload = s.bytes + place_offset(found->place);
+  return {found->key, place_codec(found->place), {payload, place_size(found->place)}, found->checksum ^ s.salt};
 }
 
 bool Arena::verify(RecordRef record) const {

@@ -81,16 +81,18 @@ class Arena {
   RecordRef first() const;
   RecordRef next(RecordRef record) const;
 
-  // Keeps room for so many worst-case pages out of ordinary use. False: cannot be kept, nothing changed.
+  // Keeps room for so many worst-case pages out of ordinary use: each a raw content record, a reference and a 48-byte object
+  // record, put back to back. After a credited page has been put the caller says how many are still wanted. False: cannot be
+  // kept (a few segments were compacted for it, no more), and what was kept before still is.
   bool reserve_pages(uint64_t pages);
   uint64_t reserved_pages() const;
 
-  // Compacts one segment if at least waste_bytes come together by it. False: nothing worth it.
+  // Compacts one segment if at least waste_bytes come together by it. False: none of the emptiest 64 is worth it.
   bool compact_step(size_t waste_bytes);
 
   // ---- figures ----
   uint64_t arena_bytes() const;     // segments present, spare included
-  uint64_t overhead_bytes() const;  // the arena's own tables in ordinary memory
+  uint64_t overhead_bytes() const;  // the arena's own tables in ordinary memory, and the header area's used bytes
   uint64_t live_bytes() const;      // payloads of live records
   uint64_t free_bytes() const;
   uint64_t segments_compacted() const;

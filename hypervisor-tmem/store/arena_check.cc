@@ -27,6 +27,7 @@ const char* check_blanks(const Segment& s, uint32_t blanks) {
 const char* check_segment(const Segment& s, uint32_t number, Sums* sums) {
   const SegmentHeader* header = s.header();
   if (header->magic != kSegmentMagic || header->logical != number || header->generation == 0) return "a segment's header says who it is";
+  if (s.salt != generation_salt(header->generation)) return "a segment's salt is its generation's";
   if (header->slots != s.slots) return "header and table agree on the slots";
   if (s.directory_end() > s.low || s.low > kSegmentBytes) return "directory and payloads do not overlap";
   OccupiedMap occupied;

@@ -75,7 +75,7 @@ struct RecordKey {
 struct Slot {
   Place place;
   RecordKey key;
-  uint32_t checksum;  // of payload, key, size and codec; see record_checksum()
+  uint32_t checksum;  // record_checksum() of payload, key, size and codec, xor generation_salt() of its segment
 };
 static_assert(sizeof(Slot) == 16 && std::is_trivially_copyable_v<Slot>);
 
@@ -92,6 +92,12 @@ static_assert(sizeof(SegmentHeader) == 64 && std::is_trivially_copyable_v<Segmen
 constexpr uint32_t segment_check(uint32_t logical, uint64_t generation) {
   const uint64_t mixed = (generation ^ (uint64_t{logical} << 32 | kSegmentMagic)) * 0x9e3779b97f4a7c15;
   return static_cast<uint32_t>(mixed >> 32 ^ mixed);
+}
+
+// Binds a record to one life of its segment: what an earlier life left behind the directory's end can never pass for a record.
+constexpr uint32_t generation_salt(uint64_t generation) {
+  const uint64_t mixed = (generation ^ generation >> 32) * 0xd6e8feb86659fd93;
+  return static_cast<uint32_t>(mixed >> 32);
 }
 
 struct ArenaHeader {

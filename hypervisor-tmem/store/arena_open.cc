@@ -115,6 +115,7 @@ void Arena::Impl::adopt(uint32_t segment, bool verify) {
   SlotVerdicts verdicts;
   Segment& s = table.at(segment);
   judge_segment(s.bytes, verify, &verdicts);
+  s.salt = generation_salt(s.header()->generation);
   s.live_bytes = verdicts.live_bytes;
   s.live = static_cast<uint16_t>(verdicts.live);
   s.low = verdicts.low;

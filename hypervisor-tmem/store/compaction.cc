@@ -13,7 +13,7 @@ namespace tmem {
 namespace {
 
 // The copy's directory and payloads. Returns the lowest payload byte.
-uint32_t copy_records(const Segment& from, uint32_t slots, std::byte* to) {
+uint32_t copy_records(const Segment& from, uint32_t slots, std::byte* to, uint32_t salt) {
   auto* directory = reinterpret_cast<Slot*>(to + sizeof(SegmentHeader));
   uint32_t low = kSegmentBytes;
   for (uint32_t i = 0; i < slots; ++i) {
@@ -23,7 +23,7 @@ uint32_t copy_records(const Segment& from, uint32_t slots, std::byte* to) {
     const uint32_t size = place_size(old.place);
     low -= record_extent(size);
     std::memcpy(to + low, from.bytes + place_offset(old.place), size);
-    directory[i] = {.place = make_place(low, size, codec), .key = old.key, .checksum = old.checksum};
+    directory[i] = {.place = make_place(low, size, codec), .key = old.key, .checksum = old.checksum ^ from.salt ^ salt};
   }
   return low;
 }
@@ -49,7 +49,8 @@ void Arena::Impl::compact(uint32_t segment) {
   while (slots > 0 && place_codec(s.directory()[slots - 1].place) == Codec::kDead) --slots;
 
   auto* header = reinterpret_cast<SegmentHeader*>(spare);
-  const uint32_t low = copy_records(s, slots, spare);
+  const uint32_t salt = generation_salt(generation + 1);
+  const uint32_t low = copy_records(s, slots, spare, salt);
   const uint16_t blank = link_blanks(s, slots, spare);
   header->magic = kSegmentMagic;
   header->logical = segment;
@@ -64,21 +65,26 @@ void Arena::Impl::compact(uint32_t segment) {
   free_bytes += (s.slots - slots) * kSlotBytes;
   s.slots = static_cast<uint16_t>(slots);
   s.low = low;
+  s.salt = salt;
   s.blank = blank;
   ++compacted;
   table.relist(segment);
 }
 
 bool Arena::compact_step(size_t waste_bytes) {
-  uint32_t segment = impl_->table.emptiest_in_use();
-  // The emptiest may be one that is being filled: nothing comes together there. Look at a few.
-  for (uint32_t tries = 0; tries < 4 && segment != kNoSegment; ++tries) {
-    const Segment& s = impl_->table.at(segment);
-    if (s.free_bytes() - s.gap() >= waste_bytes && impl_->spare != nullptr) {
+  constexpr uint32_t kLookedAt = 64;
+  const SegmentTable& table = impl_->table;
+  if (impl_->spare == nullptr) return false;
+  // The emptiest ones may be those that are being filled: nothing comes together there.
+  uint32_t segment = table.emptiest_in_use();
+  for (uint32_t looked = 0; looked < kLookedAt && segment != kNoSegment; ++looked) {
+    const Segment& s = table.at(segment);
+    if (s.free_bytes() < waste_bytes) return false;
+    if (s.free_bytes() - s.gap() >= waste_bytes) {
       impl_->compact(segment);
       return true;
     }
-    segment = impl_->table.following(segment);
+    segment = table.next_fuller(segment);
   }
   return false;
 }

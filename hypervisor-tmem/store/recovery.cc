@@ -87,7 +87,8 @@ SlotState judge_slot(const Slot& slot, uint32_t directory_end) {
 
 bool payload_matches(const std::byte* segment, const Slot& slot) {
   const std::span payload(segment + place_offset(slot.place), place_size(slot.place));
-  return record_checksum(slot.key, place_codec(slot.place), payload) == slot.checksum;
+  const uint64_t generation = reinterpret_cast<const SegmentHeader*>(segment)->generation;
+  return (record_checksum(slot.key, place_codec(slot.place), payload) ^ generation_salt(generation)) == slot.checksum;
 }
 
 namespace {

@@ -16,9 +16,13 @@ uint32_t ListBits::at_least(uint32_t list) const {
   return word * 64 + static_cast<uint32_t>(std::countr_zero(word_[word]));
 }
 
-uint32_t ListBits::greatest() const {
-  if (summary_ == 0) return kNone;
-  const uint32_t word = 63 - static_cast<uint32_t>(std::countl_zero(summary_));
+uint32_t ListBits::at_most(uint32_t list) const {
+  uint32_t word = list / 64;
+  const uint64_t here = word_[word] & ~uint64_t{0} >> (63 - list % 64);
+  if (here != 0) return word * 64 + 63 - static_cast<uint32_t>(std::countl_zero(here));
+  const uint64_t below = summary_ & (bit(word) - 1);
+  if (below == 0) return kNone;
+  word = 63 - static_cast<uint32_t>(std::countl_zero(below));
   return word * 64 + 63 - static_cast<uint32_t>(std::countl_zero(word_[word]));
 }
 
@@ -161,6 +165,13 @@ uint32_t SegmentTable::emptiest() const { return empty_ != kNoSegment ? empty_ :
 
 uint32_t SegmentTable::emptiest_in_use() const {
   const uint32_t list = free_bits_.greatest();
+  return list == ListBits::kNone ? kNoSegment : free_head_[list];
+}
+
+uint32_t SegmentTable::next_fuller(uint32_t segment) const {
+  const Segment& s = at(segment);
+  if (s.free_next != kNoSegment || s.listed_free == 0) return s.free_next;
+  const uint32_t list = free_bits_.at_most(s.listed_free - 1u);
   return list == ListBits::kNone ? kNoSegment : free_head_[list];
 }
 

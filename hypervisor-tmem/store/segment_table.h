@@ -30,6 +30,7 @@ struct Segment {
   std::byte* bytes = nullptr;  // where it lies now
   uint32_t live_bytes = 0;     // extents of live records
   uint32_t low = kSegmentBytes;
+  uint32_t salt = 0;           // generation_salt() of its generation
   uint16_t slots = 0;          // as in its header
   uint16_t live = 0;           // live records
   uint16_t blank = kNoSlot;    // dead slots without a hole, linked by key.index
@@ -61,7 +62,8 @@ class ListBits {
     if (word_[list / 64] == 0) summary_ &= ~bit(list / 64);
   }
   uint32_t at_least(uint32_t list) const;
-  uint32_t greatest() const;
+  uint32_t greatest() const { return at_most(64 * 64 - 1); }
+  uint32_t at_most(uint32_t list) const;
 
  private:
   static constexpr uint64_t bit(uint32_t n) { return uint64_t{1} << (n % 64); }
@@ -93,6 +95,7 @@ class SegmentTable {
 
   uint32_t emptiest() const;                     // ordinary, by free bytes; wholly empty ones first
   uint32_t emptiest_in_use() const;              // ordinary, by free bytes, with a live record
+  uint32_t next_fuller(uint32_t segment) const;  // from emptiest_in_use() on, all ordinary ones with a live record
   uint32_t gap_for(uint32_t extent) const;       // ordinary, smallest gap that takes it; empty segments last
   uint32_t widest_gap() const;                   // ordinary, to within a list's width
   uint32_t first_reserved() const { return reserved_; }

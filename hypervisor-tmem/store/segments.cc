@@ -51,6 +51,7 @@ bool Arena::Impl::install(std::byte* bytes) {
   Segment& segment = table.at(logical);
   segment = Segment{};
   segment.bytes = bytes;
+  segment.salt = generation_salt(generation);
   table.enter(logical, SegmentUse::kOrdinary);
   free_bytes += segment.free_bytes();
   ++segments;

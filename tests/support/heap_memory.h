@@ -16,8 +16,11 @@ namespace tmem::test {
 
 class HeapMemory : public SegmentMemory {
  public:
-  explicit HeapMemory(uint32_t segments_max) : segments_max_(segments_max), committed_(segments_max, false) {
-    void* mapped = mmap(nullptr, bytes_max(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  enum class Kind { kPrivate, kShared };  // shared: a forked process writes to the same bytes
+  explicit HeapMemory(uint32_t segments_max, Kind kind = Kind::kPrivate)
+      : kind_(kind), segments_max_(segments_max), committed_(segments_max, false) {
+    const int flags = (kind == Kind::kShared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* mapped = mmap(nullptr, bytes_max(), PROT_READ | PROT_WRITE, flags, -1, 0);
     if (mapped == MAP_FAILED) std::abort();
     base_ = static_cast<std::byte*>(mapped);
   }
@@ -40,7 +43,7 @@ class HeapMemory : public SegmentMemory {
     if (segment >= segments_max_ || !committed_[segment]) std::abort();
     committed_[segment] = false;
     --committed_count_;
-    madvise(base_ + (size_t{segment} + 1) * kSegmentBytes, kSegmentBytes, MADV_DONTNEED);
+    discard((size_t{segment} + 1) * kSegmentBytes, kSegmentBytes);
   }
   void* allocate_block(size_t bytes) override {
     if (blocks_left == 0) return nullptr;
@@ -68,8 +71,8 @@ class HeapMemory : public SegmentMemory {
   std::vector<std::byte> snapshot() const { return {base_, base_ + bytes_used()}; }
   // What a new process finds: these bytes, and zeros behind them. Which segments are committed follows from their bytes.
   void restore(const std::vector<std::byte>& bytes) {
-    madvise(base_, bytes_max(), MADV_DONTNEED);
-    std::memcpy(base_, bytes.data(), bytes.size() < bytes_max() ? bytes.size() : bytes_max());
+    discard(0, bytes_max());
+    if (!bytes.empty()) std::memcpy(base_, bytes.data(), bytes.size() < bytes_max() ? bytes.size() : bytes_max());
     committed_.assign(segments_max_, false);
     committed_count_ = 0;
   }
@@ -78,7 +81,10 @@ class HeapMemory : public SegmentMemory {
  private:
   size_t bytes_max() const { return (size_t{segments_max_} + 1) * kSegmentBytes; }
 
+  void discard(size_t at, size_t bytes) { madvise(base_ + at, bytes, kind_ == Kind::kShared ? MADV_REMOVE : MADV_DONTNEED); }
+
   std::byte* base_ = nullptr;
+  Kind kind_;
   uint32_t segments_max_;
   std::vector<bool> committed_;
   uint32_t committed_count_ = 0;

@@ -203,8 +203,10 @@ TEST_F(Inspect, AnOlderCopyOfASegmentIsSupersededAndNoDamage) {
   uint64_t segment = record.file_offset - sizeof(SegmentHeader) - slot * sizeof(Slot);
   std::memcpy(bytes.data() + (size_t{spare} + 1) * kSegmentBytes, bytes.data() + segment, kSegmentBytes);
   SegmentHeader* header = reinterpret_cast<SegmentHeader*>(bytes.data() + (size_t{spare} + 1) * kSegmentBytes);
+  const uint32_t old_salt = generation_salt(header->generation);
   header->generation += 1000;
   header->check = segment_check(header->logical, header->generation);
+  for (Slot& copied : std::span(reinterpret_cast<Slot*>(header + 1), header->slots)) copied.checksum ^= old_salt ^ generation_salt(header->generation);
   bytes[kArenaBitmapOffset + spare / 8] |= std::byte{static_cast<uint8_t>(1u << (spare % 8))};
   save(bytes);
   inspect::Report found = report();

@@ -16,13 +16,14 @@ namespace tmem::inspect {
 // The two checksums of the format, written down a second time.
 uint64_t header_checksum(const ArenaHeader& header) { return XXH3_64bits(&header, offsetof(ArenaHeader, checksum)); }
 
-uint32_t slot_checksum(const Slot& slot, std::span<const std::byte> payload) {
+uint32_t slot_checksum(const Slot& slot, std::span<const std::byte> payload, uint64_t generation) {
   uint64_t mixed = XXH3_64bits(payload.data(), payload.size());
   mixed ^= ((uint64_t{slot.key.object} << 32) | slot.key.index) * 0x9e3779b97f4a7c15u;
   mixed = (mixed ^ (mixed >> 29)) * 0xbf58476d1ce4e5b9u;
   mixed += (uint64_t{place_size(slot.place)} << 8) | (slot.place & 0xf);
   mixed = (mixed ^ (mixed >> 32)) * 0x94d049bb133111ebu;
-  return static_cast<uint32_t>(mixed ^ (mixed >> 32));
+  const uint64_t life = (generation ^ (generation >> 32)) * 0xd6e8feb86659fd93u;
+  return static_cast<uint32_t>(mixed ^ (mixed >> 32)) ^ static_cast<uint32_t>(life >> 32);
 }
 
 namespace {
@@ -121,6 +122,7 @@ class SegmentReader {
     std::fill(taken_.begin(), taken_.end(), false);
     logical_ = copy.header.logical;
     slots_ = copy.header.slots;
+    generation_ = copy.header.generation;
     report_.segments++;
     const uint64_t directory = sizeof(SegmentHeader) + uint64_t{slots_} * sizeof(Slot);
     uint64_t used = directory;
@@ -143,7 +145,7 @@ class SegmentReader {
     if (static_cast<uint8_t>(codec) > kCodecMax) return damage(Damage::Kind::kUnknownCodec, index), 0;
     if (!inside(slot, slots_) || !size_possible(codec, size)) return damage(Damage::Kind::kGeometry, index), 0;
     const std::span<const std::byte> payload(segment_.data() + offset, size);
-    if (slot_checksum(slot, payload) != slot.checksum) return damage(Damage::Kind::kChecksum, index), 0;
+    if (slot_checksum(slot, payload, generation_) != slot.checksum) return damage(Damage::Kind::kChecksum, index), 0;
     if (!take(offset, record_extent(size))) return damage(Damage::Kind::kOverlap, index), 0;
     if (!contents_.add(slot, payload)) damage(Damage::Kind::kMeta, index);
     CodecCount& count = report_.codecs[codec];
@@ -166,6 +168,7 @@ class SegmentReader {
   std::vector<std::byte> segment_;
   std::vector<bool> taken_;  // by units of 8 bytes
   uint32_t logical_ = 0, slots_ = 0;
+  uint64_t generation_ = 0;
 };
 
 }  // namespace
@@ -203,7 +206,7 @@ Record read_record(const ArenaBytes& bytes, uint32_t segment, uint32_t slot) {
   if (place_codec(record.slot.place) == Codec::kDead || !inside(record.slot, copy->second.header.slots)) return record;
   record.payload.resize(place_size(record.slot.place));
   bytes.read(base + place_offset(record.slot.place), record.payload);
-  record.checksum_right = slot_checksum(record.slot, record.payload) == record.slot.checksum;
+  record.checksum_right = slot_checksum(record.slot, record.payload, copy->second.header.generation) == record.slot.checksum;
   return record;
 }
 

@@ -26,6 +26,6 @@ Record read_record(const ArenaBytes& bytes, uint32_t segment, uint32_t slot);
 
 // ---- the pieces, also for tests ----
 uint64_t header_checksum(const ArenaHeader& header);
-uint32_t slot_checksum(const Slot& slot, std::span<const std::byte> payload);
+uint32_t slot_checksum(const Slot& slot, std::span<const std::byte> payload, uint64_t generation);
 
 }  // namespace tmem::inspect
