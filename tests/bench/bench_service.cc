@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "bench/bench_report.h"
+#include "bench/zram_baseline.h"
 #include "capture.h"
 #include "store/codec.h"
 #include "support/heap_memory.h"
@@ -227,7 +228,16 @@ double spin_round_trip() {
 
 // ---- what is measured ----
 
-void bench_put_pipelined(bench::Report& report, const Pages& pages) {
+using ZramTimes = std::optional<bench::Zram::PerPage>;
+
+ZramTimes measure_zram(const Pages& pages) {
+  auto zram = bench::Zram::claim(pages.page.size() * kPageBytes);
+  const ZramTimes times = zram ? zram->run(pages.page) : std::nullopt;
+  if (!times) std::fprintf(stderr, "zram: skipped, there is no idle device that we may set up\n");
+  return times;
+}
+
+void bench_put_pipelined(bench::Report& report, const Pages& pages, const ZramTimes& zram) {
   Service service;
   std::vector<std::byte> arena(pages.page.size() * kPageBytes);
   std::vector<double> ours, theirs;
@@ -239,9 +249,10 @@ void bench_put_pipelined(bench::Report& report, const Pages& pages) {
     ours.push_back((service.worker_cpu() - start) / static_cast<double>(pages.page.size()));
   }
   report.line("put.sync_pipelined", median(ours) * 1e9, "ns/page", median(theirs) * 1e9, 1.05, true, kRepeats);
+  if (zram) report.line("put.over_zram", median(ours) * 1e9, "ns/page", zram->put * 1e9, 0, true, kRepeats);
 }
 
-void bench_get(bench::Report& report, const Pages& pages, double spin, double decode) {
+void bench_get(bench::Report& report, const Pages& pages, double spin, double decode, const ZramTimes& zram) {
   Service service;
   put_all(service, pages);
   std::vector<double> rates, trips;
@@ -262,6 +273,8 @@ void bench_get(bench::Report& report, const Pages& pages, double spin, double de
   }
   report.line("get.p50", median(trips) * 1e9, "ns", (spin + decode) * 1e9, 1.15, true, 1);
   report.line("get.pipelined", median(rates), "GiB/s", 0, 2.5, false, kRepeats);
+  const double per_page = kPageBytes / (median(rates) * (1u << 30));
+  if (zram) report.line("get.over_zram", per_page * 1e9, "ns/page", zram->get * 1e9, 0, true, kRepeats);
 }
 
 void bench_same_filled(bench::Report& report) {
@@ -387,9 +400,10 @@ int main(int argc, char** argv) {
   const double decode = lz4_decode_median(pages);
   report.line("baseline.spin_4k_round_trip", spin * 1e9, "ns", 0, 0, true, 1);
   report.line("baseline.lz4_decode", decode * 1e9, "ns", 0, 0, true, 1);
-  bench_put_pipelined(report, pages);
+  const ZramTimes zram = measure_zram(pages);
+  bench_put_pipelined(report, pages, zram);
   bench_put_credit(report, pages, spin);
-  bench_get(report, pages, spin, decode);
+  bench_get(report, pages, spin, decode, zram);
   bench_same_filled(report);
   bench_two_shards(report, pages);
   return report.exit_status();
