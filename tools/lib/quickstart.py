@@ -230,12 +230,12 @@ def indent(text):
 
 def table(with_tmem, with_file, fullest):
     print("\n== what it came to\n")
-    print("   guest    memory  may use  faults served    each  hit rate  with tmem  swap file  times as fast")
+    print("   guest    memory  may use  faults served  hit rate   a fault: tmem   file   all: tmem     file  times as fast")
     for name, t in with_tmem.items():
         f, gets = with_file[name], t["front"]["get_hit"] + t["front"]["get_miss"]
         print(f"   {name:6}  {t['memory_bytes'] / MIB:5.0f} M  {t['budget_bytes'] / MIB:5.0f} M  {t['pager']['faults_stored']:13}  "
-              f"{t['pager']['fault_stored_ns_mean'] / 1000:5.0f} us  {100 * t['front']['get_hit'] / max(1, gets):6.0f} %  "
-              f"{t['seconds']:7.1f} s  {f['seconds']:7.1f} s  {f['seconds'] / t['seconds']:13.1f}")
+              f"{100 * t['front']['get_hit'] / max(1, gets):6.0f} %  {t['pager']['fault_stored_ns_mean'] / 1000:11.0f} us "
+              f"{f['pager']['fault_stored_ns_mean'] / 1000:4.0f} us  {t['seconds']:7.1f} s  {f['seconds']:5.1f} s  {f['seconds'] / t['seconds']:13.1f}")
     print("\n   hit rate: of all gets, for faults (always a hit, or the guest is told) and for files (may have been evicted)")
     if fullest and fullest["memory"]:
         kept = fullest["pages"] * 4096
