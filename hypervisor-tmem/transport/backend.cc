@@ -136,7 +136,9 @@ Backend::Progress Backend::drain(uint32_t requests_max) {
   if (pending == 0) return Progress::kIdle;
   if (pending == TMEM_RING_BROKEN) return Progress::kBroken;
 
-  const uint32_t count = std::min({pending, requests_max, kDrainRequestsMax});
+  // One less than a ring: the last published response, which tells a later backend the credits, is not written over before
+  // this batch is published.
+  const uint32_t count = std::min({pending, requests_max, kDrainRequestsMax, ring_.shared.entries - 1});
   for (uint32_t i = 0; i < count; ++i) batch_[i] = tmem_ring_back_take(&ring_);
   prefetch(batch_[0]);
   for (uint32_t i = 0; i < count; ++i) {

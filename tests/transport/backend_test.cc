@@ -290,6 +290,21 @@ TEST_P(BackendTest, ALaterBackendReservesWhatTheFrontWasToldAndRingsOnce) {
   EXPECT_EQ(responses[0].credits_unspent, 20u);
 }
 
+TEST_P(BackendTest, ABatchNeverWritesOverTheLastPublishedResponse) {
+  const uint8_t told = ask(valid(TMEMIF_OP_PUT)).credits_unspent;
+  for (uint32_t i = 0; i < front_.entries(); ++i) front_.submit(valid(TMEMIF_OP_FLUSH_PAGE));
+  const uint32_t published = front_.ring.shared.control->response_prod;
+  const tmemif_response& last = front_.ring.shared.responses[(published - 1) & (front_.entries() - 1)];
+  const uint32_t last_id = last.id;
+  fake_.during = [&] {
+    EXPECT_EQ(front_.ring.shared.control->response_prod, published);
+    EXPECT_EQ(last.credits_unspent, told);
+    EXPECT_EQ(last.id, last_id);
+  };
+  EXPECT_EQ(backend_->drain(kDrainRequestsMax), Backend::Progress::kWorked);
+  EXPECT_EQ(front_.responses().size(), std::min(front_.entries() - 1, kDrainRequestsMax));
+}
+
 TEST_P(BackendTest, ALieAboutCreditsIsBoundedAndSpaceThatIsMissingIsCounted) {
   backend_.reset();
   front_.ring.shared.responses[front_.entries() - 1].credits_unspent = 255;
