@@ -125,7 +125,8 @@ Backend::Backend(Channel& channel, Engine& engine, uint32_t shards)
       tmem_ring_back_init(&ring_, tmem_ring_at(channel_.queue_memory(), channel_.ring_order()));
   const uint32_t owed = std::min(told, kCreditsPerQueueMax);
   credits_ = owed == 0 ? 0 : engine_.top_up_credits(channel_.client(), owed);
-  stats_.credits_not_kept = owed - std::min(owed, credits_);
+  credits_owed_ = owed - std::min(owed, credits_);
+  stats_.credits_not_kept = credits_owed_;
   channel_.notify();
 }
 
@@ -217,18 +218,24 @@ tmemif_status Backend::query(const tmemif_request& r) {
 }
 
 Status Backend::put(const tmemif_request& r) {
-  const ClientId client = channel_.client();
   const bool credit = (r.flags & TMEMIF_REQUEST_CREDIT) != 0;
-  const Handle handle = handle_of(r);
-  Status status;
-  if (r.flags & TMEMIF_REQUEST_SAME_FILLED) {
-    status = engine_.put(client, handle, SameFilled{r.value[0]}, credit);
-  } else {
-    std::memcpy(page_, slot(r), kPageBytes);
-    status = engine_.put(client, handle, PageView(page_), credit);
+  if ((r.flags & TMEMIF_REQUEST_SAME_FILLED) == 0) std::memcpy(page_, slot(r), kPageBytes);
+  Status status = Status::kNoCredit;
+  if (credit && credits_owed_ > 0) {
+    // Room is missing because the backend before us has stored some of what comes again: that finds its own place. What
+    // does not has a credit.
+    --credits_owed_;
+    status = put_page(r, false);
   }
-  if (credit || credits_ < kCreditsPerQueueMax) credits_ = engine_.top_up_credits(client, kCreditsPerQueueMax);
+  if (!credit || status != Status::kOk) status = put_page(r, credit);
+  if (credit || credits_ < kCreditsPerQueueMax) credits_ = engine_.top_up_credits(channel_.client(), kCreditsPerQueueMax);
   return status;
+}
+
+Status Backend::put_page(const tmemif_request& r, bool credit) {
+  if (r.flags & TMEMIF_REQUEST_SAME_FILLED)
+    return engine_.put(channel_.client(), handle_of(r), SameFilled{r.value[0]}, credit);
+  return engine_.put(channel_.client(), handle_of(r), PageView(page_), credit);
 }
 
 // The page is made in the slot itself, though its owner may write there meanwhile. That is safe: what a decoder reads back

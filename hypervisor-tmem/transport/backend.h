@@ -21,7 +21,7 @@ struct BackendStats {
   uint64_t requests_malformed = 0;  // answered BAD_REQUEST
   uint64_t doorbells_sent = 0;
   uint64_t doorbells_saved = 0;     // drains whose responses found the front awake
-  uint64_t credits_not_kept = 0;    // told to a front before a restart, and no space to keep the word now
+  uint64_t credits_not_kept = 0;    // told to a front before a restart, and not reserved again
 };
 
 // How a Status leaves the service towards a guest. Total: what a data operation cannot return says that nothing was done.
@@ -52,13 +52,15 @@ class Backend {
   tmemif_status dispatch(const tmemif_request& request, tmemif_response& response);
   tmemif_status query(const tmemif_request& request);
   Status put(const tmemif_request& request);
+  Status put_page(const tmemif_request& request, bool credit);
   tmemif_status get(const tmemif_request& request, tmemif_response& response);
   std::byte* slot(const tmemif_request& request) const;
 
   Channel& channel_;
   Engine& engine_;
   const uint32_t shards_;
-  uint32_t credits_;  // what the engine holds reserved for this queue
+  uint32_t credits_;           // what the engine holds reserved for this queue
+  uint32_t credits_owed_ = 0;  // of those told before a restart, what could not be reserved again
   tmem_ring_back ring_;
   BackendStats stats_;
   std::array<tmemif_request, kDrainRequestsMax> batch_;  // private copies: all checks and all use are on these
