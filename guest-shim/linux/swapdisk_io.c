@@ -273,18 +273,20 @@ static void tmem_disk_transfer(struct tmem_disk *disk, struct bio *bio, bool wri
 	struct bio_vec vec;
 
 	bio_for_each_segment(vec, bio, iter) {
-		while (vec.bv_len) {
-			u32 offset = offset_in_page(at);
-			struct bio_vec piece = vec;
+		struct bio_vec rest = vec; /* the loop steps by vec's length */
 
-			piece.bv_len = min_t(u32, vec.bv_len, PAGE_SIZE - offset);
+		while (rest.bv_len) {
+			u32 offset = offset_in_page(at);
+			struct bio_vec piece = rest;
+
+			piece.bv_len = min_t(u32, rest.bv_len, PAGE_SIZE - offset);
 			if (piece.bv_len == PAGE_SIZE)
 				tmem_disk_whole(disk, bio, piece.bv_page, at >> PAGE_SHIFT, write);
 			else if (tmem_disk_partial(disk, &piece, at >> PAGE_SHIFT, offset, write))
 				bio->bi_status = BLK_STS_IOERR;
 			at += piece.bv_len;
-			vec.bv_offset += piece.bv_len;
-			vec.bv_len -= piece.bv_len;
+			rest.bv_offset += piece.bv_len;
+			rest.bv_len -= piece.bv_len;
 		}
 	}
 }
