@@ -136,6 +136,7 @@ static void send_again(struct tmem_front_queue *q)
 	struct tmem_front_shadow *shadow = tmem_front_shadow_at(q, q->ring.request_prod);
 
 	*shadow = q->replay[q->replay_next++];
+	q->credited += (shadow->request.flags & TMEMIF_REQUEST_CREDIT) != 0;
 	send_shadow(q, shadow);
 	q->stats.requests_replayed++;
 }

@@ -37,8 +37,8 @@
  *  - In a shared pool another member may have flushed between execution and replay; so a put is replayed there as a flush
  *    of its page, and answered TMEMIF_NO_SPACE. It must not simply be dropped: an older page would shine through.
  *  - new_pool and join_pool are idempotent; destroy_pool and leave_pool answer NO_POOL, and the pool is gone all the same.
- *  - Credits die with the connection. A credited put is replayed without; if it is then refused, its page is lost
- *    (put_lost counts): the handle is absent, never old.
+ *  - A credited put is replayed with its credit: a service that gives the pools back has kept the room (docs/abi.md, 7.2). One
+ *    that lost its memory has not; there the page is lost (put_lost counts), and the handle is absent, never old.
  * Before all that, every ephemeral pool is made again, which keeps what there is. When the service says that it has lost its
  * memory, persistent pools are not made again: the owner hears forgotten(), and operations on those pools answer
  * TMEMIF_NO_POOL until it makes them anew. So a page that was stored before is an error when read, never other bytes.

@@ -204,7 +204,6 @@ static bool make_replayable(struct tmem_front *front, struct tmem_front_queue *q
 	struct tmemif_request *request = &shadow->request;
 
 	if (request->op == TMEMIF_OP_PUT) {
-		request->flags &= (uint8_t)~TMEMIF_REQUEST_CREDIT;
 		if (!(tmem_load_once(&front->pools[request->pool].flags) & TMEMIF_POOL_SHARED))
 			return true;
 		if (request->slot != TMEMIF_NO_SLOT)

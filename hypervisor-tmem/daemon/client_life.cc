@@ -43,7 +43,12 @@ void ClientLife::open_channels(std::vector<std::unique_ptr<Channel>> channels, s
 }
 
 void ClientLife::close_channels(ClientId client) {
-  shards_.on_shards([client](Shard& shard) { shard.worker().remove_channel(client); }, [] {});
+  shards_.on_shards(
+      [client](Shard& shard) {
+        shard.worker().remove_channel(client);
+        shard.engine().top_up_credits(client, kCreditsPerQueueMax);
+      },
+      [] {});
 }
 
 void ClientLife::authorise(ClientId client, const std::vector<Uuid>& uuids) {

@@ -28,7 +28,7 @@ class ClientLife {
   void attach(ClientId client, std::function<void(bool)> done);
   // Channel i goes to shard i, where it is served from now on. done(false): a shard refused.
   void open_channels(std::vector<std::unique_ptr<Channel>> channels, std::function<void(bool)> done);
-  // Closes its channels; its pools stay.
+  // Closes its channels; its pools stay, and the room that its unanswered credited puts need when they come again.
   void close_channels(ClientId client);
   // The shared pools that it may join, besides those it may already.
   void authorise(ClientId client, const std::vector<Uuid>& uuids);

@@ -136,6 +136,17 @@ int Service::open_sockets(std::map<std::string, FileDescriptor>& inherited, List
   return open_socket("memfd", config_.memfd_socket, SOCK_SEQPACKET, std::move(inherited["memfd"]), out.memfd);
 }
 
+// Those that connect anew replay what was unanswered, credited puts too, and no such page may find the store full. In rounds,
+// so that where room is short all have some of it; living rings have taken theirs already.
+void Service::keep_room_for_awaited(Engine& engine) {
+  constexpr uint32_t kRound = kCreditsPerQueueMax / 4;
+  for (uint32_t level = kRound; level <= kCreditsPerQueueMax; level += kRound) {
+    for (const auto& [id, entry] : registry_.entries()) {
+      if (entry.state == ClientState::kRecovered) engine.top_up_credits(id, level);
+    }
+  }
+}
+
 // Before the shards' threads run, so that engines may be asked from here.
 void Service::recover_clients(std::map<std::string, FileDescriptor>& inherited) {
   shards_.each([&](Shard& shard) {
@@ -153,6 +164,7 @@ void Service::recover_clients(std::map<std::string, FileDescriptor>& inherited) 
   shards_.each([this](Shard& shard) {
     memfd_.add_adopted_channels(shard);
     xen_.add_adopted_channels(shard);
+    keep_room_for_awaited(shard.engine());
   });
 }
 

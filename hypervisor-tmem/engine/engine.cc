@@ -153,9 +153,12 @@ uint32_t Engine::top_up_credits(ClientId id, uint32_t want) {
   return client == kNone ? 0 : impl_->top_up_credits(client, want);
 }
 
-void Engine::revoke_credits(ClientId id) {
+uint32_t Engine::revoke_credits(ClientId id) {
   const uint32_t client = impl_->find_client(id);
-  if (client != kNone) impl_->give_up_credits(client, impl_->clients[client].credits);
+  if (client == kNone) return 0;
+  const uint32_t unspent = impl_->clients[client].credits;
+  impl_->give_up_credits(client, unspent);
+  return unspent;
 }
 
 // ---- space ----

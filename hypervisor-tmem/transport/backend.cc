@@ -120,10 +120,11 @@ bool well_formed(const tmemif_request& r, uint32_t slots) {
 
 Backend::Backend(Channel& channel, Engine& engine, uint32_t shards)
     : channel_(channel), engine_(engine), shards_(shards) {
-  engine_.revoke_credits(channel_.client());
+  // Room that was kept for a client which was away, or what a living ring says that its front was told.
+  const uint32_t kept = engine_.revoke_credits(channel_.client());
   const uint32_t told =
       tmem_ring_back_init(&ring_, tmem_ring_at(channel_.queue_memory(), channel_.ring_order()));
-  const uint32_t owed = std::min(told, kCreditsPerQueueMax);
+  const uint32_t owed = std::min(std::max(told, kept), kCreditsPerQueueMax);
   credits_ = owed == 0 ? 0 : engine_.top_up_credits(channel_.client(), owed);
   credits_owed_ = owed - std::min(owed, credits_);
   stats_.credits_not_kept = credits_owed_;
@@ -227,7 +228,9 @@ Status Backend::put(const tmemif_request& r) {
     --credits_owed_;
     status = put_page(r, false);
   }
-  if (!credit || status != Status::kOk) status = put_page(r, credit);
+  if (!credit || status != Status::kOk) status = put_page(r, credit && credits_ > 0);
+  // None was left: it is stored if there is room without one, and refused by a name of its own otherwise.
+  if (credit && credits_ == 0 && status == Status::kNoSpace) status = Status::kNoCredit;
   if (credit || credits_ < kCreditsPerQueueMax) credits_ = engine_.top_up_credits(channel_.client(), kCreditsPerQueueMax);
   return status;
 }

@@ -269,6 +269,8 @@ TEST_P(BackendTest, TheLevelOfCreditsFollowsTheEngine) {
   fake_.credits_available = 0;  // no more space: the level falls with each put
   EXPECT_EQ(ask(put).credits_unspent, 1u);
   EXPECT_EQ(ask(put).credits_unspent, 0u);
+  EXPECT_EQ(ask(put).status, TMEMIF_OK) << "there is room without one";
+  fake_.answer = Status::kNoSpace;
   EXPECT_EQ(ask(put).status, TMEMIF_NO_CREDIT);
 }
 
@@ -288,6 +290,21 @@ TEST_P(BackendTest, ALaterBackendReservesWhatTheFrontWasToldAndRingsOnce) {
   ASSERT_EQ(responses.size(), 1u);
   EXPECT_EQ(responses[0].status, TMEMIF_OK);
   EXPECT_EQ(responses[0].credits_unspent, 20u);
+}
+
+TEST_P(BackendTest, RoomThatWasKeptForAClientThatWasAwayIsThereOnItsNewRing) {
+  backend_.reset();
+  fake_.credits = 12;  // the service kept it while nobody was connected
+  auto memory = SimulatedChannel::memory(GetParam());
+  SimulatedChannel channel(ClientId(9), memory, GetParam());
+  TestFront front(memory->data(), GetParam());
+  Backend backend(channel, *fake_.engine, 4);
+  EXPECT_EQ(fake_.credits, 12u);
+  tmemif_request put = valid(TMEMIF_OP_PUT);
+  put.flags = TMEMIF_REQUEST_CREDIT;  // replayed
+  front.submit(put);
+  backend.drain(kDrainRequestsMax);
+  EXPECT_EQ(front.responses().at(0).status, TMEMIF_OK);
 }
 
 TEST_P(BackendTest, ABatchNeverWritesOverTheLastPublishedResponse) {

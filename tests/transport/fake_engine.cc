@@ -144,9 +144,9 @@ uint32_t Engine::top_up_credits(ClientId, uint32_t want) {
   return current->credits;
 }
 
-void Engine::revoke_credits(ClientId) {
+uint32_t Engine::revoke_credits(ClientId) {
   ++current->revocations;
-  current->credits = 0;
+  return std::exchange(current->credits, 0);
 }
 
 bool Engine::step() {

@@ -134,8 +134,8 @@ class Engine {
 
   // Tops the client's unspent credits up to at most want, as far as space can be reserved; returns how many it has then.
   uint32_t top_up_credits(ClientId client, uint32_t want);
-  // The connection ended or starts anew: unspent credits go back.
-  void revoke_credits(ClientId client);
+  // The connection ended or starts anew: unspent credits go back. Returns how many there were.
+  uint32_t revoke_credits(ClientId client);
 
   // ---- space ----
   // Asks for this much memory in all. Growing is immediate; shrinking proceeds by step(): ephemeral pages by weight, then
