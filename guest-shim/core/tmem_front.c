@@ -309,7 +309,7 @@ static bool visit_next(struct tmem_front *front, struct tmem_front_op *op)
 	else
 		queue++;
 	op->losses = losses;
-	if (queue < front->queues) {
+	if (queue < tmem_load_once(&front->queues)) {
 		tmem_store_once(&op->queue, queue);
 		return true;
 	}
@@ -425,7 +425,7 @@ void tmem_front_submit(struct tmem_front *front, struct tmem_front_op *op)
 	op->any_ok = 0;
 	op->losses = tmem_load_once(&front->losses);
 	if (op->request.op >= TMEMIF_OP_PUT && op->request.op <= TMEMIF_OP_FLUSH_PAGE)
-		queue = tmemif_queue_of(op->request.object, op->request.index, front->queues);
+		queue = tmemif_queue_of(op->request.object, op->request.index, tmem_load_once(&front->queues));
 	tmem_store_once(&op->queue, queue);
 	if (op->request.op == TMEMIF_OP_PUT)
 		detect_same_filled(op);

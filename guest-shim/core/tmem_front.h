@@ -227,7 +227,7 @@ struct tmem_front_queue {
  * @lock: guards @state, @pools, @losses; taken before any queue's lock
  * @config: copy of what init was given
  * @state: enum tmem_front_state; each queue has its own copy under its own lock, set after this one
- * @queues: in use; constant while not CLOSED
+ * @queues: in use; written under @lock, constant while not CLOSED, read with load_once
  * @losses: how often the service lost its memory
  * @pools: by id
  * @queue: array of config.queues_max
@@ -265,7 +265,7 @@ int tmem_front_errno(uint32_t status);
 /* Which queue an operation on this handle takes; meaningful while not CLOSED. */
 static inline uint32_t tmem_front_queue_of(const struct tmem_front *front, const struct tmem_front_handle *handle)
 {
-	return tmemif_queue_of(handle->object, handle->index, front->queues);
+	return tmemif_queue_of(handle->object, handle->index, tmem_load_once(&front->queues));
 }
 
 static inline void tmem_front_op_init(struct tmem_front_op *op, enum tmemif_op kind, uint32_t pool)

@@ -187,7 +187,7 @@ int tmem_front_attach(struct tmem_front *front, const struct tmem_front_attachme
 	if (!error) {
 		if (front->state == TMEM_FRONT_STATE_RECONNECTING && !attachment->resumed)
 			forget_persistent(front);
-		front->queues = attachment->queues;
+		tmem_store_once(&front->queues, attachment->queues);
 		tmem_store_once(&front->state, TMEM_FRONT_STATE_CONNECTED);
 	}
 	tmem_os_release(&front->lock);
