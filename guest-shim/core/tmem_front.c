@@ -480,12 +480,16 @@ bool tmem_front_arm(struct tmem_front *front, uint32_t queue)
  * @queue: number of the queue
  *
  * Context: where the OS completes I/O; takes short locks; calls done().
+ * Return: whether a doorbell had been asked for. Its answer may have been taken already, so one without is no sign of malice.
  */
-void tmem_front_interrupt(struct tmem_front *front, uint32_t queue)
+bool tmem_front_interrupt(struct tmem_front *front, uint32_t queue)
 {
 	struct tmem_front_queue *q = &front->queue[queue];
+	bool wanted;
 
 	tmem_os_acquire(&q->lock);
+	wanted = q->armed;
 	q->armed = false;
 	tmem_front_settle(front, q, tmem_front_serve_locked(front, q));
+	return wanted;
 }

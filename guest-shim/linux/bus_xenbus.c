@@ -54,11 +54,10 @@ void tmem_bus_notify(void *owner, u32 queue)
 static irqreturn_t tmem_bus_interrupt(int irq, void *data)
 {
 	struct tmem_channel *channel = data;
-	u32 handled = tmem_front_poll(&tmem_guest.front, channel->queue);
+	bool wanted = tmem_front_interrupt(&tmem_guest.front, channel->queue);
 
-	tmem_front_interrupt(&tmem_guest.front, channel->queue);
-	/* A ring without work counts against the backend: Xen's event core then delays the next one. */
-	xen_irq_lateeoi(irq, handled ? 0 : XEN_EOI_FLAG_SPURIOUS);
+	/* An event that nobody asked for counts against the backend: Xen's event core then delays the next one. */
+	xen_irq_lateeoi(irq, wanted ? 0 : XEN_EOI_FLAG_SPURIOUS);
 	return IRQ_HANDLED;
 }
 

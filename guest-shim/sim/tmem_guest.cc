@@ -54,7 +54,7 @@ struct Guest {
 Options parse(int argc, char** argv) {
   Options o;
   CLI::App app{"A guest in user space: real work on real files, in memory that is larger than what it may use."};
-  app.add_option("--budget", o.budget, "memory it may use")->transform(CLI::AsSizeValue(false))->capture_default_str();
+  app.add_option("--budget", o.budget, "memory it may use, at least 1M")->transform(CLI::AsSizeValue(false))->check(CLI::Range(uint64_t{1} << 20, uint64_t{1} << 40))->capture_default_str();
   app.add_option("--bytes", o.bytes, "files to work on; default: memory becomes four times the budget")->transform(CLI::AsSizeValue(false));
   app.add_option("--file-cache", o.file_cache, "size of the cache for file reads; default: a quarter of the budget")
       ->transform(CLI::AsSizeValue(false));

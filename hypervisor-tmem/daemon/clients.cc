@@ -121,6 +121,13 @@ bool ClientRegistry::reconnected(ClientId id, const std::string& transport, uint
   return true;
 }
 
+void ClientRegistry::resume_failed(ClientId id, uint64_t now_seconds) {
+  ClientEntry* entry = find(id);
+  if (entry == nullptr || entry->state != ClientState::kConnected) return;
+  entry->state = ClientState::kRecovered;
+  entry->deadline_seconds = now_seconds + limits_.recover_grace_seconds;
+}
+
 bool ClientRegistry::confirm(ClientId id) {
   ClientEntry* entry = find(id);
   if (entry == nullptr || entry->epoch_confirmed) return false;

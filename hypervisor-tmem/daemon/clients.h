@@ -86,6 +86,8 @@ class ClientRegistry {
   Admission admit(const ClientHello& hello);
   // A recovered client whose connection outlived the service together with us. False: it is not one of that many queues.
   bool reconnected(ClientId id, const std::string& transport, uint32_t queues);
+  // A resumed connection never came to be: its pools wait again, for the epoch before as well.
+  void resume_failed(ClientId id, uint64_t now_seconds);
   // The client sent a request: it knows its epoch. True: that is news, to be written to the shards.
   bool confirm(ClientId id);
   // The connection ended. True: nobody will be back for the pools, free them (the entry stays, kClosing, until erase()).

@@ -162,6 +162,7 @@ void MemfdServer::admit(const ConnectionPtr& connection, const MemfdPeer& peer) 
   }
   if (admission.freed) life_.free(*admission.freed);
   if (admission.outcome != Admission::Outcome::kFresh && admission.outcome != Admission::Outcome::kResumed) {
+    if (!admission.freed) owners_.forget(hello.uuid);  // nothing of that uuid is here
     return refuse(connection, peer.uid, TMEM_MEMFD_FULL);
   }
   connection->client = admission.id;
@@ -177,7 +178,7 @@ void MemfdServer::connect(const ConnectionPtr& connection, const MemfdPeer& peer
     auto made = attached ? make_connection(connection->queues, std::min(peer.hello.ring_order, ring_order_max_)) : std::nullopt;
     if (!made) {
       refuse(connection, peer.uid, TMEM_MEMFD_FULL);
-      return ended(connection);
+      return ended(connection, resumed);
     }
     welcome(connection, peer, resumed, *made);
   });
@@ -193,14 +194,14 @@ void MemfdServer::welcome(const ConnectionPtr& connection, const MemfdPeer& peer
   observer_.attached(entry, peer, resumed);
   // The socket last: a service that finds it kept knows that the welcome was said.
   keep(connection, made);
-  if (!send_welcome(connection->fd(), answer, made)) return ended(connection);
+  if (!send_welcome(connection->fd(), answer, made)) return ended(connection, resumed);
   keep_socket(connection);
   std::vector<std::unique_ptr<Channel>> channels;
   for (uint32_t queue = 0; queue < connection->queues; ++queue) {
     channels.push_back(std::make_unique<MemfdChannel>(connection->client, made.region, queue, std::move(made.doorbells[queue])));
   }
-  life_.open_channels(std::move(channels), [this, connection](bool opened) {
-    if (!opened) ended(connection);
+  life_.open_channels(std::move(channels), [this, connection, resumed](bool opened) {
+    if (!opened) ended(connection, resumed);
   });
   watch(connection);
 }
@@ -217,7 +218,8 @@ void MemfdServer::drop(ClientId client) {
   if (found != connections_.end()) ended(ConnectionPtr(found->second));
 }
 
-void MemfdServer::ended(const ConnectionPtr& connection) {
+// resume_failed: the client had pools here, and its new connection never served: they are not to pay for that.
+void MemfdServer::ended(const ConnectionPtr& connection, bool resume_failed) {
   const auto current = connections_.find(connection->client);
   if (current == connections_.end() || current->second != connection) return;
   connections_.erase(current);
@@ -225,6 +227,10 @@ void MemfdServer::ended(const ConnectionPtr& connection) {
   error_code ignored;
   connection->socket.close(ignored);
   const ClientEntry* entry = registry_.find(connection->client);
+  if (resume_failed) {
+    registry_.resume_failed(connection->client, monotonic_seconds());
+    return life_.close_channels(connection->client);
+  }
   if (entry != nullptr) observer_.detached(*entry);
   if (registry_.disconnected(connection->client, false, monotonic_seconds())) life_.free(connection->client);
 }

@@ -69,7 +69,7 @@ class MemfdServer {
   void welcome(const ConnectionPtr& connection, const MemfdPeer& peer, bool resumed, MemfdConnection& made);
   void refuse(const ConnectionPtr& connection, uid_t uid, tmem_memfd_result why);
   void watch(const ConnectionPtr& connection);
-  void ended(const ConnectionPtr& connection);
+  void ended(const ConnectionPtr& connection, bool resume_failed = false);
   void keep(const ConnectionPtr& connection, const MemfdConnection& made);
   void keep_socket(const ConnectionPtr& connection);
   void unkeep(const ConnectionPtr& connection);

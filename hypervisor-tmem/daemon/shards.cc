@@ -67,6 +67,7 @@ ShardSet::ShardSet(boost::asio::io_context& io, std::function<void(ClientId)> on
 ShardSet::~ShardSet() { stop(); }
 
 std::string ShardSet::open(const Config& config, std::map<std::string, FileDescriptor>& inherited, Notifier& notifier) {
+  set_engine_hash_key({random_instance(), random_instance()});
   std::vector<KeptArena> kept;
   while (kept.size() < kShardsMax) {
     KeptArena arena = take_arena(inherited, static_cast<uint32_t>(kept.size()));

@@ -128,11 +128,15 @@ void Supervisor::become_service() {
   std::string names;
   for (const auto& [name, fd] : kept_) {
     // Out of the way first, so that putting one into its place never closes another.
-    moved.push_back(fcntl(fd.get(), F_DUPFD, kInheritedFdFirst + static_cast<int>(kKeptMax)));
+    moved.push_back(fcntl(fd.get(), F_DUPFD, kInheritedFdFirst + static_cast<int>(kept_.size())));
     names += (names.empty() ? "" : ":") + name;
   }
   for (size_t i = 0; i < moved.size(); ++i) {
-    dup2(moved[i], kInheritedFdFirst + static_cast<int>(i));
+    // A service that has only some of them would make new ones and lose what is in the others.
+    if (moved[i] < 0 || dup2(moved[i], kInheritedFdFirst + static_cast<int>(i)) < 0) {
+      log(LogLevel::kError, "cannot hand over what is kept: raise the limit of open files", {{"reason", std::string_view(std::strerror(errno))}});
+      _exit(kExitUsage);
+    }
     close(moved[i]);
   }
   const std::string pid = std::to_string(getpid());
@@ -249,14 +253,16 @@ void Supervisor::service_ended(int wait_status) {
     return;
   }
   const bool asked = std::exchange(restart_asked_, false);
-  if (!ready_) ++failed_starts_;
+  // A wrong configuration, sockets in use or too few descriptors are not the arenas' fault: those wait until it is mended.
+  const bool blameless = exited && status >= kExitUsage && status <= kExitInUse;
+  if (!ready_ && !blameless) ++failed_starts_;
   const bool stable = ready_ && now_ms() - started_at_ms_ >= kStableMs;
-  const int64_t delay = asked || stable ? 0 : std::min(kBackoffMsMax, kBackoffMsMin << std::min(failed_starts_, 16U));
+  const int64_t delay = asked || stable ? 0 : blameless ? kBackoffMsMax : std::min(kBackoffMsMax, kBackoffMsMin << std::min(failed_starts_, 16U));
   start_at_ms_ = now_ms() + delay;
   ++restarts_;
   log(asked ? LogLevel::kInfo : LogLevel::kError, asked ? "service restarts" : "service died, restarting",
       {{"status", status}, {"restarts", restarts_}, {"delay_ms", delay}, {"descriptors_kept", kept_.size()}});
-  if (failed_starts_ == kFailedStartsMax) {
+  if (failed_starts_ == kFailedStartsMax && !blameless) {
     log(LogLevel::kError, "service cannot start with the arenas kept: they are given up", {{"failed_starts", failed_starts_}});
     std::erase_if(kept_, [](const auto& entry) { return entry.first.starts_with("arena"); });
   }

@@ -39,6 +39,8 @@ Result<std::unique_ptr<Engine>> Engine::create(SegmentMemory& memory, const Engi
   return engine;
 }
 
+void set_engine_hash_key(const std::array<uint64_t, 2>& key) { engine_hash_key = key; }
+
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 

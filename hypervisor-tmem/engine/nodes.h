@@ -9,9 +9,11 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 
 #include "engine/block_pool.h"
+#include "engine/keyed_hash.h"
 #include "engine/linear_hash.h"
 #include "engine/numbered_list.h"
 #include "store/arena.h"
@@ -150,15 +152,13 @@ using Authorisations = BlockPool<Authorisation, 5>;
 using Clients = BlockPool<Client, 3>;
 
 inline uint64_t hash_extent(uint32_t object, uint32_t number) {
-  return mix64((uint64_t{object} << 32 | number) * 0xff51afd7ed558ccd);
+  return keyed_hash<1>({uint64_t{object} << 32 | number});
 }
 inline uint64_t hash_object(uint32_t pool, const ObjectId& id) {
-  return mix64(id.word[0] ^ mix64(id.word[1] + mix64(id.word[2] + pool)));
+  return keyed_hash<4>({pool, id.word[0], id.word[1], id.word[2]});
 }
 inline uint64_t hash_uuid(const Uuid& uuid) {
-  uint64_t hash = 0;
-  for (const uint8_t byte : uuid.byte) hash = mix64(hash + byte + 1);
-  return hash;
+  return keyed_hash<2>(std::bit_cast<std::array<uint64_t, 2>>(uuid.byte));
 }
 
 struct ExtentTraits {

@@ -87,6 +87,16 @@ TEST_F(Registry, ARecoveredClientWithNonceAndEpochResumesAndTheEpochMovesOn) {
   EXPECT_EQ(after.find(id)->epoch, 2u);
 }
 
+TEST_F(Registry, AResumeThatFailsLeavesThePoolsWaitingForTheSameClaim) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  registry_.confirm(id);
+  ClientRegistry later = restarted({info_of(*registry_.find(id))});
+  ASSERT_EQ(later.admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed);
+  later.resume_failed(id, 2000);
+  EXPECT_THAT(later.expired(2059), IsEmpty());
+  EXPECT_EQ(later.admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed) << "the client knows only the old epoch";
+}
+
 TEST_F(Registry, AnotherNonceEpochOrNumberOfQueuesFreesTheOldPools) {
   for (const ClientHello& claim : {hello_of(1, 8, 1), hello_of(1, 9, 2), hello_of(1, 9, 0), hello_of(1, 9, 1, 1)}) {
     ClientRegistry registry(limits(), ClientPolicy());

@@ -43,6 +43,19 @@ class Crash(ServiceTest):
         self.assertEqual([STATUS[q.take()[1]] for _ in range(8)], ["ok"] * 8)
         self.assertEqual([front.get(0, 1, index) for index in range(8)], [("ok", page("late", index)) for index in range(8)])
 
+    def test_a_wrong_configuration_at_a_restart_costs_no_page(self):
+        service = self.started("--supervise")
+        front = self.guest(service, queues=2)
+        front.new_pool(0, PERSISTENT)
+        self.assertEqual(front.put(0, 1, 5, page("kept", 5)), "ok")
+        service.write_config("no-such-key = 1\n")
+        service.process.send_signal(signal.SIGHUP)
+        wait_for("two starts to fail", lambda: service.log().count("service died, restarting") >= 2)
+        self.assertNotIn("given up", service.log())
+        service.write_config()
+        wait_for("the service to be back", lambda: service.ctl("info", check=False).returncode == 0)
+        self.assertEqual(front.get(0, 1, 5), ("ok", page("kept", 5)))
+
     def lose_nothing(self, keep):
         service = self.started("--supervise", keep_connections=keep)
         fronts = {name: self.guest(service, name=name, queues=2) for name in ("left", "right")}

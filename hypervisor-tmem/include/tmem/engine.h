@@ -91,6 +91,10 @@ struct EngineConfig {
   bool all_queues_required = true;   // join_pool answers kNotAllQueues to clients attached without all_queues
 };
 
+// A random key for the hashes of what guests choose, so that none can slow the others down by what it chooses. For the whole
+// process; before the first engine is made.
+void set_engine_hash_key(const std::array<uint64_t, 2>& key);
+
 class Engine {
  public:
   // Borrows memory for its whole life. An arena that already holds an engine's bytes is recovered (verify: every payload's
