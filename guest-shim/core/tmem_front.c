@@ -274,8 +274,9 @@ bool tmem_front_arm_locked(struct tmem_front_queue *q)
 	if (q->awaited && !q->backlog)
 		while (after < in_flight && !tmem_front_shadow_at(q, q->ring.response_cons + after - 1)->op)
 			after++;
-	q->armed = true;
-	return tmem_ring_front_arm_after(&q->ring, after);
+	/* What came before the service could see the wish rings nobody: then none is pending, and the next to send asks again. */
+	q->armed = !tmem_ring_front_arm_after(&q->ring, after);
+	return !q->armed;
 }
 
 bool tmem_front_serve_locked(struct tmem_front *front, struct tmem_front_queue *q)

@@ -197,6 +197,7 @@ static int tmem_disk_add_locked(const char *backing)
 	disk->pages = tmem_disk_default_pages();
 	mutex_init(&disk->partial);
 	spin_lock_init(&disk->lock);
+	spin_lock_init(&disk->reap);
 	init_waitqueue_head(&disk->room);
 	INIT_WORK(&disk->reaper, tmem_disk_reap);
 	error = tmem_disk_allocate(disk);

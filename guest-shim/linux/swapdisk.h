@@ -95,6 +95,7 @@ struct tmem_disk_io {
  * @partial: serialises read-modify-write of parts of pages
  * @scratch: one page, under @partial
  * @lock: guards @free, and changes of @state
+ * @reap: keeps the flush of a freed page and a new write of it in order; taken only for pages with TMEM_PAGE_FREED
  * @free: unused operations
  * @room: waits for one
  * @reaper: flushes what was freed where nothing could wait
@@ -116,6 +117,7 @@ struct tmem_disk {
 	struct mutex partial;
 	struct page *scratch;
 	spinlock_t lock;
+	spinlock_t reap;
 	struct tmem_disk_io *free;
 	wait_queue_head_t room;
 	struct work_struct reaper;

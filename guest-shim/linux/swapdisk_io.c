@@ -102,6 +102,16 @@ static void tmem_disk_put_done(struct tmem_front_op *op)
 		tmem_disk_end_io(io, !disk->backing.bdev); /* with write-through the other way decides */
 }
 
+/* Written again before the reaper came to flush it: the put replaces what is there. A flush that was begun is sent first. */
+static void tmem_disk_claim(struct tmem_disk *disk, u64 page)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&disk->reap, flags);
+	tmem_disk_change(disk, page, TMEM_PAGE_FREED, 0);
+	spin_unlock_irqrestore(&disk->reap, flags);
+}
+
 static bool tmem_disk_at_limit(struct tmem_disk *disk)
 {
 	return disk->limit && atomic64_read(&disk->stored) >= disk->limit;
@@ -116,7 +126,9 @@ static void tmem_disk_write(struct tmem_disk_io *io)
 	if (disk->sums)
 		disk->sums[io->page] = tmem_disk_sum(io->data);
 	/* What the backing device has of before is old from here on. */
-	tmem_disk_change(disk, io->page, TMEM_PAGE_BACKING | TMEM_PAGE_FREED, 0);
+	tmem_disk_change(disk, io->page, TMEM_PAGE_BACKING, 0);
+	if (READ_ONCE(disk->state[io->page]) & TMEM_PAGE_FREED)
+		tmem_disk_claim(disk, io->page);
 	if (at_limit) {
 		if (disk->backing.bdev)
 			tmem_disk_backing_io(io, true);
@@ -162,6 +174,20 @@ static void tmem_disk_free_page(struct tmem_disk *disk, u64 page)
 	tmem_disk_flush(io);
 }
 
+static void tmem_disk_reap_page(struct tmem_disk *disk, u64 page)
+{
+	struct tmem_disk_io *io = tmem_disk_get_io(disk, true);
+	unsigned long flags;
+
+	io->page = page;
+	spin_lock_irqsave(&disk->reap, flags);
+	if (READ_ONCE(disk->state[page]) & TMEM_PAGE_FREED)
+		tmem_disk_flush(io); /* only sent here: its completion takes no lock that we hold */
+	else
+		tmem_disk_end_io(io, false);
+	spin_unlock_irqrestore(&disk->reap, flags);
+}
+
 /* Pages that were freed where no operation was at hand. */
 void tmem_disk_reap(struct work_struct *work)
 {
@@ -170,7 +196,7 @@ void tmem_disk_reap(struct work_struct *work)
 
 	for (page = 0; page < disk->pages && atomic64_read(&disk->marks) > 0; page++) {
 		if (READ_ONCE(disk->state[page]) & TMEM_PAGE_FREED)
-			tmem_disk_free_page(disk, page);
+			tmem_disk_reap_page(disk, page);
 		cond_resched();
 	}
 }
