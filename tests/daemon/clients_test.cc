@@ -90,7 +90,8 @@ TEST_F(Registry, ARecoveredClientWithNonceAndEpochResumesAndTheEpochMovesOn) {
 TEST_F(Registry, AResumeThatFailsLeavesThePoolsWaitingForTheSameClaim) {
   const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
   registry_.confirm(id);
-  ClientRegistry later = restarted({info_of(*registry_.find(id))});
+  const ClientInfo info = info_of(*registry_.find(id));
+  ClientRegistry later = restarted({info, info});
   ASSERT_EQ(later.admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed);
   later.resume_failed(id, 2000);
   EXPECT_THAT(later.expired(2059), IsEmpty());

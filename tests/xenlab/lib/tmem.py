@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""xen-tmem itself in the lab: the built programs in dom0, the guest module in a guest, and a guest that swaps into tmem.
+
+The programs come from a build directory: TMEM_BUILD_DIR, or else the first of build/gcc, build/product and build that is there.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+
+from .base import LAB, LabError, Skip
+
+TOP = LAB.parent.parent
+BUILD = os.environ.get("TMEM_BUILD_DIR") or next(
+    (path for path in (TOP / "build/gcc", TOP / "build/product") if path.is_dir()), TOP / "build")
+PROGRAMS = {"xen-tmemd": "hypervisor-tmem/daemon", "xen-tmem-agent": "xenstore-config/agent", "xen-tmemctl": "tools/tmemctl"}
+
+
+def add_programs(image):
+    """The service and dom0's tools into an image."""
+    for name, folder in PROGRAMS.items():
+        path = f"{BUILD}/{folder}/{name}"
+        if not os.path.exists(path):
+            raise Skip(f"{path} is not built; build it, or say where with TMEM_BUILD_DIR")
+        image.program(path, f"/usr/sbin/{name}")
+
+
+def module(series, out):
+    """tmem.ko for a kernel series; without headers for it the scenario is skipped."""
+    built = subprocess.run([TOP / "tests/kernel/build-module", series, out / f"module-{series}"], capture_output=True, text=True, check=False)
+    if built.returncode == 3:
+        raise Skip(built.stderr.strip())
+    if built.returncode != 0:
+        raise LabError(f"the module does not build for {series}:\n{built.stderr[-2000:]}")
+    return built.stdout.strip().splitlines()[-1]
+
+
+def guest(lab, name="g1", kernel="6.1", load=True, **options):
+    """A guest with tmem.ko: loaded by its init, or lying at /root/tmem.ko."""
+    path = module(kernel, lab.out)
+
+    def customize(image):
+        if load:
+            image.module(path)
+        else:
+            with open(path, "rb") as file:
+                image.add("/root/tmem.ko", file.read())
+
+    return lab.guest(name, kernel=kernel, programs=["pressure"], customize=customize, **options)
+
+
+class Service:
+    """xen-tmemd and xen-tmem-agent, both in dom0."""
+
+    def __init__(self, lab, dom0, config="", agent=True):
+        self._lab, self._dom0 = lab, dom0
+        dom0.write_file("/etc/xen/tmem.conf", f"memory = 192M\nxen = on\nxen-domain = 0\nshards = 2\n{config}")
+        dom0.run("mkdir -p /run/xen-tmem")
+        self.daemon = dom0.start("exec xen-tmemd --supervise 2>&1")
+        self.daemon.wait_line("serving")
+        self.agent = self.start_agent() if agent else None
+
+    def start_agent(self):
+        agent = self._dom0.start("exec xen-tmem-agent 2>&1")
+        agent.wait_line("service's domain")
+        return agent
+
+    def kill(self):
+        """kill -9 of the service process; its supervisor starts the next."""
+        pids = self._dom0.run("pgrep -f -- '--no-supervisor'").lines
+        self._dom0.run(f"kill -9 {pids[0]}")
+        return pids[0]
+
+    def ctl(self, arguments):
+        return self._dom0.run(f"xen-tmemctl {arguments}")
+
+    def json(self, arguments):
+        return json.loads(self.ctl(f"{arguments} --json").out)
+
+
+def connected(guest_):
+    """Waits until both ends of the guest's device say Connected."""
+    guest_._dom0.xs_wait(guest_.path("device/tmem/0/state"), 4)
+
+
+def swap_on(guest_, device="/dev/tmemswap0"):
+    guest_.run(f"mkswap {shlex.quote(device)} && swapon {shlex.quote(device)}")
+
+
+def disk_stat(guest_, name, disk="tmemswap0"):
+    return int(guest_.run(f"cat /sys/block/{disk}/tmem/{name}").out)
