@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#include "selfballoon/system.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+
+#include "selfballoon/parse.h"
+
+namespace tmem::selfballoon {
+namespace {
+
+constexpr const char* kBalloonTarget = "sys/devices/system/xen_memory/xen_memory0/target_kb";
+constexpr const char* kBalloonCurrent = "sys/devices/system/xen_memory/xen_memory0/info/current_kb";
+constexpr size_t kFileMax = size_t{1} << 20;  // /proc/zoneinfo of a large machine has some hundred KiB
+constexpr uint64_t kPageKib = 4;
+
+uint64_t of(const Table& table, std::string_view name) {
+  const auto found = table.find(name);
+  return found == table.end() ? 0 : found->second;
+}
+
+[[noreturn]] void fail(const char* what, const std::filesystem::path& path) {
+  throw std::runtime_error(std::string("cannot ") + what + " " + path.string() + ": " + std::strerror(errno));
+}
+
+// Memory of the kernel's own that no reclaim can get back.
+uint64_t kernel_kib(const Table& meminfo, uint64_t reserve_kib) {
+  return of(meminfo, "SUnreclaim") + of(meminfo, "KernelStack") + of(meminfo, "PageTables") + of(meminfo, "Percpu") +
+         of(meminfo, "Unevictable") + reserve_kib;
+}
+
+}  // namespace
+
+std::optional<std::string> System::maybe_text(const char* below) const {
+  const int fd = open((root_ / below).c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return std::nullopt;
+  std::string all;
+  char part[4096];
+  ssize_t got = 0;
+  while (all.size() < kFileMax && (got = read(fd, part, sizeof part)) > 0) all.append(part, static_cast<size_t>(got));
+  close(fd);
+  if (got < 0) return std::nullopt;
+  return all;
+}
+
+std::string System::text(const char* below) const {
+  auto all = maybe_text(below);
+  if (!all) fail("read", root_ / below);
+  return std::move(*all);
+}
+
+uint64_t System::number(const char* below) const {
+  const auto value = parse_number(text(below));
+  if (!value) throw std::runtime_error("there is no number in " + (root_ / below).string());
+  return *value;
+}
+
+bool System::is_dom0() const {
+  const auto capabilities = maybe_text("proc/xen/capabilities");
+  if (capabilities && capabilities->find("control_d") != std::string::npos) return true;
+  const auto uuid = maybe_text("sys/hypervisor/uuid");  // dom0's is all zeros
+  return uuid && uuid->rfind("00000000-0000-0000-0000-000000000000", 0) == 0;
+}
+bool System::has_balloon() const { return std::filesystem::exists(root_ / kBalloonTarget); }
+bool System::is_pv() const { return maybe_text("sys/hypervisor/guest_type").value_or("PV").rfind("PV\n", 0) == 0; }
+bool System::has_pressure() const { return parse_stall_us(maybe_text("proc/pressure/memory").value_or("")).has_value(); }
+std::string System::boot_id() const { return maybe_text("proc/sys/kernel/random/boot_id").value_or(""); }
+
+Sample System::sample() const {
+  const Table meminfo = parse_table(text("proc/meminfo")), vmstat = parse_table(text("proc/vmstat"));
+  const Zones zones = parse_zoneinfo(text("proc/zoneinfo"));
+  Sample result;
+  result.target_kib = number(kBalloonTarget);
+  result.current_kib = number(kBalloonCurrent);
+  result.total_kib = of(meminfo, "MemTotal");
+  result.available_kib = of(meminfo, "MemAvailable");
+  if (result.total_kib == 0) throw std::runtime_error("there is no MemTotal in " + (root_ / "proc/meminfo").string());
+  result.committed_kib = of(meminfo, "Committed_AS");
+  result.reserve_kib = zones.reserve_pages * kPageKib;
+  result.span_kib = zones.span_pages * kPageKib;
+  result.kernel_kib = kernel_kib(meminfo, result.reserve_kib);
+  result.in_tmem_kib = parse_swaps_used_kib(maybe_text("proc/swaps").value_or(""), "/dev/tmemswap");
+  result.stall_us = parse_stall_us(maybe_text("proc/pressure/memory").value_or(""));
+  // One name before 5.9, two since.
+  result.refaults_pages = of(vmstat, "workingset_refault") + of(vmstat, "workingset_refault_anon") + of(vmstat, "workingset_refault_file");
+  result.swapins_pages = of(vmstat, "pswpin");
+  return result;
+}
+
+uint64_t System::target_kib() const { return number(kBalloonTarget); }
+
+void System::set_target(uint64_t kib) const {
+  const std::filesystem::path path = root_ / kBalloonTarget;
+  const int fd = open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC);
+  if (fd < 0) fail("open", path);
+  const std::string value = std::to_string(kib) + "\n";
+  const bool written = write(fd, value.data(), value.size()) == static_cast<ssize_t>(value.size());
+  const int error = errno;
+  close(fd);
+  errno = error;
+  if (!written) fail("write", path);
+}
+
+}  // namespace tmem::selfballoon

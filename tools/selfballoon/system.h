@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// The guest as files: samples out of /proc and /sys, and the balloon's target. Every path lies below a root, so that tests
+// give it a tree of their own. Throws std::runtime_error naming the file when one that must be there is not.
+//
+// Thread rule: one thread. Nothing is kept open; after construction nothing is allocated that grows.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "selfballoon/controller.h"
+
+namespace tmem::selfballoon {
+
+class System {
+ public:
+  explicit System(std::filesystem::path root = "/") : root_(std::move(root)) {}
+
+  bool is_dom0() const;      // /proc/xen/capabilities, /sys/hypervisor
+  bool has_balloon() const;  // a Xen balloon driver is at work
+  bool is_pv() const;
+  bool has_pressure() const;  // PSI is on
+  std::string boot_id() const;
+
+  // All that a Sample holds but for time, limit and what the caller counts itself.
+  Sample sample() const;
+  uint64_t target_kib() const;
+  void set_target(uint64_t kib) const;
+
+  std::filesystem::path path(const char* below) const { return root_ / below; }
+
+ private:
+  std::string text(const char* below) const;
+  std::optional<std::string> maybe_text(const char* below) const;
+  uint64_t number(const char* below) const;
+
+  std::filesystem::path root_;
+};
+
+}  // namespace tmem::selfballoon
