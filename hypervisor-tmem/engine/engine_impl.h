@@ -54,7 +54,8 @@ struct Engine::Impl {
   uint32_t find_client(ClientId id) const;
   Status enter(ClientId id, PoolId pool, Door& door) const;
   uint32_t find_object(uint32_t pool, const ObjectId& id) const;
-  uint32_t find_extent(uint32_t object, uint32_t number) const;
+  uint32_t find_extent(uint32_t object, uint32_t number) const { return find_extent(hash_extent(object, number), object, number); }
+  uint32_t find_extent(uint64_t hash, uint32_t object, uint32_t number) const;
   Location locate(uint32_t pool, const Handle& handle) const;
 
   // ---- looking ahead (inline below): the next request's memory comes while this one's page is packed or unpacked ----
@@ -144,7 +145,7 @@ struct Engine::Impl {
 
   // ---- recovery.cc ----
   Status recover();
-  Status recover_record(RecordRef record, const RecordView& view);
+  Status recover_metas();
   Status recover_meta(RecordRef record, const RecordView& view);
   Status recover_client(RecordRef record, uint32_t slot, const ClientMeta& meta);
   Status recover_membership(RecordRef record, uint32_t number, const MembershipMeta& meta);
@@ -155,7 +156,9 @@ struct Engine::Impl {
   bool link_recovered_membership(uint32_t membership);
   void link_recovered_authorisation(uint32_t authorisation);
   void link_recovered_object(uint32_t object);
-  Status recover_page(RecordRef record, const RecordView& view);
+  Status recover_pages();
+  bool recover_page(const RecordSummary& page, uint64_t hash);
+  uint32_t content_of(RecordRef record) const;
   void drop_empty_objects();
 
   // ---- invariants.cc ----
@@ -227,8 +230,8 @@ inline uint32_t Engine::Impl::find_object(uint32_t pool, const ObjectId& id) con
   return object_hash.find(hash_object(pool, id), [&](const Object& object) { return object.pool == pool && object.id == id; });
 }
 
-inline uint32_t Engine::Impl::find_extent(uint32_t object, uint32_t number) const {
-  return extent_hash.find(hash_extent(object, number),
+inline uint32_t Engine::Impl::find_extent(uint64_t hash, uint32_t object, uint32_t number) const {
+  return extent_hash.find(hash,
                           [=](const Extent& extent) { return extent.object == object && extent.number == number; });
 }
 

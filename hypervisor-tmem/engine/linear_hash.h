@@ -30,6 +30,14 @@ class LinearHash {
     return true;
   }
 
+  // Only while it is empty: buckets for so many nodes at once, which saves their splits. A refusal leaves fewer.
+  void expect(uint32_t count) {
+    while (count_ == 0 && buckets_ < count && (buckets_ < heads_.capacity() || heads_.add_block())) {
+      heads_[buckets_] = kNone;
+      if (++buckets_ > mask_ * 2 + 1) mask_ = mask_ * 2 + 1;
+    }
+  }
+
   template <typename Matches>
   uint32_t find(uint64_t hash, Matches&& matches) const {
     for (uint32_t n = heads_[bucket(hash)]; n != kNone; n = Traits::next(nodes_[n])) {

@@ -17,9 +17,10 @@ namespace tmem {
 
 namespace {
 
-bool is_page(Codec codec) {
-  return codec == Codec::kRaw || codec == Codec::kLz4 || codec == Codec::kSameFilled || codec == Codec::kReference;
-}
+constexpr size_t kBatch = 64;  // records read ahead
+
+constexpr CodecSet kPages = codec_bit(Codec::kRaw) | codec_bit(Codec::kLz4) | codec_bit(Codec::kSameFilled) | codec_bit(Codec::kReference);
+constexpr CodecSet kOthers = codec_bit(Codec::kMeta) | codec_bit(Codec::kContent);
 
 // False: not of that size, so not written by this version.
 template <typename Meta>
@@ -32,32 +33,26 @@ bool copy_meta(const RecordView& view, Meta& meta) {
 }  // namespace
 
 Status Engine::Impl::recover() {
-  for (RecordRef record = arena->first(); !record.none();) {
-    const RecordRef next = arena->next(record);
-    const Status status = recover_record(record, arena->view(record));
-    if (status != Status::kOk) return status;
-    record = next;
-  }
-  const Status linked = link_recovered();
-  if (linked != Status::kOk) return linked;
-  for (RecordRef record = arena->first(); !record.none();) {
-    const RecordRef next = arena->next(record);
-    const RecordView view = arena->view(record);
-    if (is_page(view.codec)) {
-      const Status status = recover_page(record, view);
-      if (status != Status::kOk) return status;
-    }
-    record = next;
-  }
+  if (const Status status = recover_metas(); status != Status::kOk) return status;
+  if (const Status status = link_recovered(); status != Status::kOk) return status;
+  if (const Status status = recover_pages(); status != Status::kOk) return status;
   dedup.recover_end();
   drop_empty_objects();
   return Status::kOk;
 }
 
-Status Engine::Impl::recover_record(RecordRef record, const RecordView& view) {
-  if (view.codec == Codec::kMeta) return recover_meta(record, view);
-  if (view.codec == Codec::kContent)
-    return dedup.recover(view.key.object, view.key.index, record) ? Status::kOk : Status::kNoSpace;
+// A record may die before it is its turn only by its own hand: what is summarised is there.
+Status Engine::Impl::recover_metas() {
+  std::array<RecordSummary, kBatch> batch;
+  RecordRef at = RecordRef::make(0, 0);
+  while (const size_t count = arena->summarise(at, kOthers, batch)) {
+    for (const RecordSummary& seen : std::span(batch).first(count)) {
+      Status status = Status::kNoSpace;
+      if (seen.codec == Codec::kMeta) status = recover_meta(seen.record, arena->view(seen.record));
+      else if (dedup.recover(seen.key.object, seen.key.index, seen.record)) status = Status::kOk;
+      if (status != Status::kOk) return status;
+    }
+  }
   return Status::kOk;
 }
 
@@ -253,41 +248,64 @@ void Engine::Impl::link_recovered_object(uint32_t n) {
   meta_bytes += sizeof(ObjectMeta);
 }
 
-// A shared pool's pages are billed to one of its members: who put them is not written down.
-Status Engine::Impl::recover_page(RecordRef record, const RecordView& view) {
-  const uint32_t number = view.key.object;
-  if (number >= objects.top() || !objects[number].used) {
-    arena->kill(record);
-    return Status::kOk;
-  }
-  if (view.codec == Codec::kReference) {
-    uint32_t content = kNone;
-    if (view.payload.size() == sizeof content && arena->verify(record))
-      std::memcpy(&content, view.payload.data(), sizeof content);
-    if (dedup.record_of(content).none()) {
-      arena->kill(record);
-      return Status::kOk;
+// Pages lie in no order: each needs a bucket and extents that no cache holds. The memory of a whole batch is asked for, line
+// after line of the chains, before the first of it is needed.
+Status Engine::Impl::recover_pages() {
+  std::array<RecordSummary, kBatch> batch;
+  std::array<uint64_t, kBatch> hash;
+  std::array<uint32_t, kBatch> extent;
+  extent_hash.expect(static_cast<uint32_t>(arena->recovered().records / kExtentPages));
+  RecordRef at = RecordRef::make(0, 0);
+  while (const size_t count = arena->summarise(at, kPages, batch)) {
+    for (size_t i = 0; i < count; ++i) {
+      hash[i] = hash_extent(batch[i].key.object, batch[i].key.index >> kExtentShift);
+      extent_hash.prefetch(hash[i]);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      extent[i] = extent_hash.first(hash[i]);
+      if (extent[i] != kNone) __builtin_prefetch(&extents[extent[i]], 1);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const uint32_t next = extent[i] == kNone ? kNone : extents[extent[i]].hash_next;
+      if (next != kNone) __builtin_prefetch(&extents[next], 1);
+    }
+    for (size_t i = 0; i < count; ++i) {
+      if (!recover_page(batch[i], hash[i])) return Status::kNoSpace;
     }
   }
-  uint32_t n = find_extent(number, view.key.index >> kExtentShift);
-  if (n == kNone) {
-    const uint32_t pool = objects[number].pool;
-    const Door door{memberships[pools[pool].first_membership].client, pools[pool].first_membership, pool};
-    n = create_extent(door, number, view.key.index >> kExtentShift, false);
-    if (n == kNone) return Status::kNoSpace;
-  }
-  const uint32_t slot = view.key.index & (kExtentPages - 1);
-  if (!extents[n].record[slot].none()) {
-    arena->kill(record);
-    return Status::kOk;
-  }
-  if (view.codec == Codec::kReference) {
-    uint32_t content;
-    std::memcpy(&content, view.payload.data(), sizeof content);
-    static_cast<void>(dedup.recover_reference(content));
-  }
-  place(n, slot, record, static_cast<uint32_t>(view.payload.size()));
   return Status::kOk;
+}
+
+// A shared pool's pages are billed to one of its members: who put them is not written down. False: no memory.
+bool Engine::Impl::recover_page(const RecordSummary& page, uint64_t hash) {
+  const uint32_t object = page.key.object;
+  const uint32_t number = page.key.index >> kExtentShift;
+  const uint32_t slot = page.key.index & (kExtentPages - 1);
+  const uint32_t content = page.codec == Codec::kReference ? content_of(page.record) : kNone;
+  bool lost = object >= objects.top() || !objects[object].used;
+  lost = lost || (page.codec == Codec::kReference && dedup.record_of(content).none());
+  uint32_t n = lost ? kNone : find_extent(hash, object, number);
+  if (lost || (n != kNone && !extents[n].record[slot].none())) {
+    arena->kill(page.record);
+    return true;
+  }
+  if (n == kNone) {
+    const uint32_t pool = objects[object].pool;
+    const uint32_t membership = pools[pool].first_membership;
+    n = create_extent({memberships[membership].client, membership, pool}, object, number, false);
+    if (n == kNone) return false;
+  }
+  if (content != kNone) static_cast<void>(dedup.recover_reference(content));
+  place(n, slot, page.record, page.payload_bytes);
+  return true;
+}
+
+// Of a reference whose bytes are sound; else kNone.
+uint32_t Engine::Impl::content_of(RecordRef record) const {
+  const RecordView view = arena->view(record);
+  uint32_t content = kNone;
+  if (view.payload.size() == sizeof content && arena->verify(record)) std::memcpy(&content, view.payload.data(), sizeof content);
+  return content;
 }
 
 void Engine::Impl::drop_empty_objects() {

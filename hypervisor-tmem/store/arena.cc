@@ -116,6 +116,7 @@ void Arena::Impl::seal(RecordRef ref, RecordKey key, Codec codec, std::span<cons
   const uint32_t extent = record_extent(size);
   s.live_bytes += extent;
   ++s.live;
+  s.codecs |= codec_bit(codec);
   free_bytes -= extent;
   live_bytes += size;
   table.relist(ref.segment());
@@ -227,6 +228,30 @@ RecordRef Arena::next(RecordRef record) const {
     }
   }
   return {};
+}
+
+size_t Arena::summarise(RecordRef& at, CodecSet codecs, std::span<RecordSummary> out) const {
+  const SegmentTable& table = impl_->table;
+  const auto wanted = [&](uint32_t segment) { return table.present(segment) && (table.at(segment).codecs & codecs) != 0; };
+  size_t count = 0;
+  uint32_t index = at.slot();
+  for (uint32_t segment = at.segment(); segment < table.end(); ++segment, index = 0) {
+    if (!wanted(segment)) continue;
+    if (index == 0 && wanted(segment + 1)) prefetch_directory(table.at(segment + 1).bytes);
+    const Slot* directory = table.at(segment).directory();
+    const uint32_t slots = table.at(segment).slots;
+    for (; index < slots; ++index) {
+      const Slot& slot = directory[index];
+      if (place_codec(slot.place) == Codec::kDead || (codec_bit(place_codec(slot.place)) & codecs) == 0) continue;
+      if (count == out.size()) {
+        at = RecordRef::make(segment, index);
+        return count;
+      }
+      out[count++] = {RecordRef::make(segment, index), slot.key, static_cast<uint16_t>(place_size(slot.place)), place_codec(slot.place)};
+    }
+  }
+  at = RecordRef::make(table.end(), 0);
+  return count;
 }
 
 uint64_t Arena::live_bytes() const { return impl_->live_bytes; }

@@ -41,6 +41,18 @@ struct RecordView {
   uint32_t checksum = 0;
 };
 
+using CodecSet = uint8_t;
+constexpr CodecSet codec_bit(Codec codec) { return static_cast<CodecSet>(1u << static_cast<unsigned>(codec)); }
+static_assert(kCodecMax < 8);
+
+// What a directory says of a record: no look at its payload.
+struct RecordSummary {
+  RecordRef record;
+  RecordKey key{};
+  uint16_t payload_bytes = 0;
+  Codec codec = Codec::kDead;
+};
+
 struct RecoveryCounts {
   uint64_t records = 0;
   uint64_t skipped_torn = 0;     // impossible geometry, or (verified) a wrong checksum
@@ -80,6 +92,8 @@ class Arena {
   void prefetch_payload(RecordRef record) const;  // once its slot is there
   RecordRef first() const;
   RecordRef next(RecordRef record) const;
+  // The same walk many records at a time: live ones of these codecs from at on, and at moves behind them. 0: no more.
+  size_t summarise(RecordRef& at, CodecSet codecs, std::span<RecordSummary> out) const;
 
   // Keeps room for so many worst-case pages out of ordinary use: each a raw content record, a reference and a 48-byte object
   // record, put back to back. After a credited page has been put the caller says how many are still wanted. False: cannot be

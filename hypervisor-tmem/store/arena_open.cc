@@ -7,17 +7,6 @@
 #include "store/recovery.h"
 
 namespace tmem {
-namespace {
-
-// Reading a directory waits for memory; the next segment's is asked for while this one is judged.
-void prefetch_directory(const std::byte* segment) {
-  constexpr size_t kLine = 64;
-  constexpr size_t kTypicalDirectory = 3072;
-  for (size_t at = 0; at < kTypicalDirectory; at += kLine) __builtin_prefetch(segment + at);
-}
-
-}  // namespace
-
 void Arena::Impl::create() {
   ArenaHeader* made = header();
   std::memset(memory.base() + kArenaBitmapOffset, 0, kSegmentsMax / 8);
@@ -72,7 +61,7 @@ Status Arena::Impl::take_up(bool verify) {
 Status Arena::Impl::pick_copies() {
   for (uint32_t physical = 0; physical < memory.segments_max(); ++physical) {
     if (!committed(physical)) continue;
-    if (!memory.commit(physical)) return Status::kNoSpace;
+    memory.found_committed(physical);
     std::byte* bytes = physical_bytes(physical);
     SegmentHeader read;
     const SegmentState state = read_segment_header(bytes, &read);
@@ -118,6 +107,7 @@ void Arena::Impl::adopt(uint32_t segment, bool verify) {
   s.salt = generation_salt(s.header()->generation);
   s.live_bytes = verdicts.live_bytes;
   s.live = static_cast<uint16_t>(verdicts.live);
+  s.codecs = verdicts.codecs;
   s.low = verdicts.low;
   s.slots = static_cast<uint16_t>(verdicts.slots);
   rebuild_slots(segment, verdicts);

@@ -112,6 +112,7 @@ bool judge_slots(const std::byte* segment, bool verify, SlotVerdicts* verdicts) 
       } else {
         verdicts->keep.set(i);
         ++verdicts->live;
+        verdicts->codecs |= codec_bit(place_codec(slot.place));
         verdicts->live_bytes += extent;
         verdicts->payload_bytes += place_size(slot.place);
         if (offset < verdicts->low) verdicts->low = offset;

@@ -46,6 +46,7 @@ struct SlotVerdicts {
   std::bitset<kSlotsPerSegmentMax> keep;  // live records
   uint32_t slots = 0;
   uint32_t live = 0;
+  uint8_t codecs = 0;                     // of live records, a bit each
   uint32_t live_bytes = 0;                // their extents
   uint32_t payload_bytes = 0;
   uint32_t low = kSegmentBytes;

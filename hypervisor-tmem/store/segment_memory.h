@@ -24,8 +24,10 @@ class SegmentMemory {
   virtual uint32_t shard() const { return 0; }
   virtual uint32_t shards() const { return 1; }
   // Makes a segment usable. False: the system has no memory for it now. Its bytes may be anything; those of a segment that
-  // is committed already stay as they are (an arena taken up commits its segments once more).
+  // is committed already stay as they are.
   virtual bool commit(uint32_t segment) = 0;
+  // An arena that is taken up found a segment committed, by the process before this one. No answer: nothing is asked for.
+  virtual void found_committed(uint32_t /*segment*/) {}
   // Gives a segment's memory back to the system. It holds no live record.
   virtual void decommit(uint32_t segment) = 0;
 

@@ -35,6 +35,7 @@ struct Segment {
   uint16_t live = 0;           // live records
   uint16_t blank = kNoSlot;    // dead slots without a hole, linked by key.index
   SegmentUse use = SegmentUse::kAbsent;
+  uint8_t codecs = 0;          // a bit for each codec of a live record, and perhaps of dead ones
   uint16_t listed_free = 0;    // where it is listed now
   uint16_t listed_gap = 0;
   uint32_t free_next = kNoSegment, free_prev = kNoSegment;

@@ -86,6 +86,7 @@ void Arena::Impl::reset(uint32_t segment) {
   free_bytes += s.slots * kSlotBytes;
   store_release(s.header()->slots, 0);
   s.slots = 0;
+  s.codecs = 0;
   s.low = kSegmentBytes;
   s.blank = kNoSlot;
 }

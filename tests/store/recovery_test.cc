@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "store/recovery.h"
 
+#include <algorithm>
 #include <functional>
 
 #include "store/arena_fixture.h"
@@ -216,14 +217,50 @@ TEST_P(ArenaRecovery, RefusedMemoryIsSaidAndLosesNothing) {
   arena.reset();
   const std::vector<std::byte> bytes = memory.snapshot();
   memory.restore(bytes);
-  memory.commits_left = 1;
-  EXPECT_EQ(Arena::open(memory, false).status(), Status::kNoSpace);
-  memory.commits_left = -1;
   memory.blocks_left = 0;
   EXPECT_EQ(Arena::open(memory, false).status(), Status::kNoSpace);
   memory.blocks_left = -1;
   arena = open();
   check();
+}
+
+TEST_P(ArenaRecovery, WhatIsCommittedAlreadyIsNotAskedForAgain) {
+  fill_and_churn(50);
+  arena.reset();
+  memory.restore(memory.snapshot());
+  memory.commits_left = 0;
+  arena = open();
+  check();
+  memory.commits_left = -1;
+}
+
+TEST_P(ArenaRecovery, ASummaryOfAllRecordsIsTheSameWalk) {
+  fill_and_churn(51);
+  const RecordRef oldest = arena->first();
+  arena->kill(oldest);
+  model.erase(oldest);
+  ASSERT_EQ(arena->reserve(24, 2), Status::kOk);
+  const RecordRef described = arena->insert({7, 8}, Codec::kMeta, payload_of(1, 24));
+  for (const CodecSet codecs : {CodecSet{0xff}, codec_bit(Codec::kMeta), codec_bit(Codec::kReference)}) {
+    std::vector<RecordRef> walked, summarised;
+    for (RecordRef ref = arena->first(); !ref.none(); ref = arena->next(ref)) {
+      if ((codec_bit(arena->view(ref).codec) & codecs) != 0) walked.push_back(ref);
+    }
+    std::array<RecordSummary, 7> batch;
+    RecordRef at = RecordRef::make(0, 0);
+    while (const size_t count = arena->summarise(at, codecs, batch)) {
+      for (const RecordSummary& seen : std::span(batch).first(count)) {
+        summarised.push_back(seen.record);
+        const RecordView view = arena->view(seen.record);
+        EXPECT_EQ(seen.key, view.key);
+        EXPECT_EQ(seen.codec, view.codec);
+        EXPECT_EQ(seen.payload_bytes, view.payload.size());
+      }
+    }
+    EXPECT_EQ(summarised, walked);
+    EXPECT_EQ(std::count(summarised.begin(), summarised.end(), described), codecs == codec_bit(Codec::kReference) ? 0 : 1);
+  }
+  arena->kill(described);
 }
 
 TEST_P(ArenaRecovery, ASmallerMemoryThanWasUsedIsRefused) {

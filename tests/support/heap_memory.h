@@ -39,6 +39,11 @@ class HeapMemory : public SegmentMemory {
     ++committed_count_;
     return true;
   }
+  void found_committed(uint32_t segment) override {
+    if (segment >= segments_max_) std::abort();
+    if (!committed_[segment]) ++committed_count_;
+    committed_[segment] = true;
+  }
   void decommit(uint32_t segment) override {
     if (segment >= segments_max_ || !committed_[segment]) std::abort();
     committed_[segment] = false;
