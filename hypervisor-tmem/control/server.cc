@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "control/server.h"
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <utility>
@@ -27,6 +28,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
   Connection(ControlServer& server, stream_protocol::socket socket) : server_(&server), socket_(std::move(socket)) {}
 
   void start() {
+    heard_ = ++server_->heard_;
     session_ = std::make_shared<ControlSession>(
         server_->service_, server_->counters_,
         ControlSession::Carrier{[this](std::string frame) { send(std::move(frame)); }, [this] { close_when_sent(); },
@@ -35,6 +37,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
   }
 
   void publish(const control::Event& event) { session_->publish(event); }
+  uint64_t heard() const { return heard_; }
 
   // Ends it at once; the handlers under way come back with an error and let go.
   void drop() {
@@ -49,6 +52,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
     socket_.async_read_some(boost::asio::buffer(input_), [self = shared_from_this()](const error_code& error, size_t bytes) {
       if (self->session_ == nullptr) return;
       if (error) return self->drop();
+      self->heard_ = ++self->server_->heard_;
       // Held here: the session may be dropped by what it receives.
       const std::shared_ptr<ControlSession> session = self->session_;
       session->receive({self->input_.data(), bytes});
@@ -83,6 +87,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
   std::array<char, 16384> input_;
   std::deque<std::string> output_;
   size_t backlog_bytes_ = 0;
+  uint64_t heard_ = 0;
   bool closing_ = false;
 };
 
@@ -114,15 +119,19 @@ void ControlServer::accept() {
       });
       return;
     }
-    if (connections_.size() < kConnectionsMax) {
-      const auto connection = std::make_shared<Connection>(*this, std::move(socket));
-      connections_.insert(connection);
-      connection->start();
-    } else {
-      ++counters_.connections_cut;
-    }
+    if (connections_.size() >= kConnectionsMax) cut_longest_silent();
+    const auto connection = std::make_shared<Connection>(*this, std::move(socket));
+    connections_.insert(connection);
+    connection->start();
     accept();
   });
+}
+
+void ControlServer::cut_longest_silent() {
+  ++counters_.connections_cut;
+  const auto silent = std::min_element(connections_.begin(), connections_.end(), [](const auto& a, const auto& b) { return a->heard() < b->heard(); });
+  const std::shared_ptr<Connection> cut = *silent;
+  cut->drop();
 }
 
 void ControlServer::publish(const control::Event& event) {

@@ -18,6 +18,7 @@ namespace tmem {
 
 class ControlServer {
  public:
+  // One more than these cuts off the one that has said nothing for longest: nobody can hold all of them idle.
   static constexpr size_t kConnectionsMax = 64;
 
   // Takes the listening descriptor. Borrows io and service for its whole life.
@@ -37,11 +38,13 @@ class ControlServer {
   class Connection;
 
   void accept();
+  void cut_longest_silent();
 
   ControlService& service_;
   ControlCounters counters_;
   std::unique_ptr<Acceptor> acceptor_;
   std::set<std::shared_ptr<Connection>> connections_;
+  uint64_t heard_ = 0;  // counts what is received, for the order of it
 };
 
 }  // namespace tmem
