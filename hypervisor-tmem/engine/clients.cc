@@ -16,6 +16,7 @@ Status assign(Client& client, const ClientIdentity& identity) {
   client.uuid = identity.uuid;
   client.nonce = identity.nonce;
   client.epoch = identity.epoch;
+  client.owner = identity.owner;
   client.name = {};
   std::copy(identity.name.begin(), identity.name.end(), client.name.begin());
   return Status::kOk;
@@ -60,7 +61,8 @@ Status Engine::Impl::write_client(uint32_t n) {
   const ClientPolicy& policy = client.policy;
   const ClientMeta meta{client.version + 1, client.nonce,  client.epoch,       policy.cap_pages,
                         policy.min_pages,   client.uuid,   client.id.value(),  policy.weight,
-                        policy.dedup_group, flags_of(client), client.name};
+                        policy.dedup_group, flags_of(client), client.owner,       0,
+                        client.name};
   kill_meta(client.meta_spare);
   RecordRef record;
   if (!insert_meta(MetaKind::kClient, n, std::as_bytes(std::span(&meta, 1)), n, false, record)) return Status::kNoSpace;
@@ -89,7 +91,7 @@ Status Engine::Impl::set_policy(uint32_t n, const ClientPolicy& policy) {
 
 Status Engine::Impl::set_identity(uint32_t n, const ClientIdentity& identity) {
   Client& client = clients[n];
-  const ClientIdentity before{client.uuid, client.nonce, client.epoch, {}};
+  const ClientIdentity before{client.uuid, client.nonce, client.epoch, {}, client.owner};
   const auto name = client.name;
   begin_work();
   Status status = assign(client, identity);
@@ -98,6 +100,7 @@ Status Engine::Impl::set_identity(uint32_t n, const ClientIdentity& identity) {
     client.uuid = before.uuid;
     client.nonce = before.nonce;
     client.epoch = before.epoch;
+    client.owner = before.owner;
     client.name = name;
   }
   return status;

@@ -179,12 +179,15 @@ Result<uint64_t> Engine::flush_ephemeral(ClientId id, uint64_t bytes) {
 uint64_t Engine::flush_ephemeral(uint64_t bytes) { return impl_->flush_ephemeral(kNone, bytes); }
 uint64_t Engine::freeable_bytes() const { return impl_->freeable_bytes(); }
 bool Engine::step() { return impl_->step(); }
+uint64_t Engine::work_done() const { return impl_->work_done; }
 EngineStats Engine::stats() const { return impl_->stats(); }
 std::string Engine::check_invariants() const { return impl_->check_invariants(); }
 
-// What an operator's flush would bring: payloads and slots of ephemeral pages, and the contents behind them.
+// What an operator's flush would bring: payloads and slots of ephemeral pages, and the contents behind them. Empty segments
+// hold nothing at all.
 uint64_t Engine::Impl::freeable_bytes() const {
-  uint64_t bytes = dedup.bytes() + dedup.contents() * sizeof(Slot) + pages_ephemeral * sizeof(Slot);
+  uint64_t bytes = uint64_t{arena->segments_empty()} * kSegmentBytes;
+  bytes += dedup.bytes() + dedup.contents() * sizeof(Slot) + pages_ephemeral * sizeof(Slot);
   for (uint32_t n = 0; n < pools.top(); ++n) {
     if (pools[n].used && !pools[n].dead && !pools[n].persistent) bytes += pools[n].bytes;
   }

@@ -115,6 +115,7 @@ struct Engine::Impl {
   void give_up_credits(uint32_t client, uint32_t count);
 
   // ---- pools.cc ----
+  bool may_have_another_pool(uint32_t client) const;
   Status open_pool(uint32_t client, PoolId id, uint32_t flags, const Uuid& uuid);
   Status join_pool(uint32_t client, PoolId id, uint32_t flags, const Uuid& uuid);
   uint32_t create_pool(uint32_t client, uint32_t flags, const Uuid& uuid);
@@ -138,6 +139,7 @@ struct Engine::Impl {
   // ---- shrink.cc ----
   bool step();
   bool shrink();
+  bool give_back_empty();
   bool move_record(uint32_t segment);
   bool reference_moved(RecordKey key, Codec codec, RecordRef from, RecordRef to);
   void memory_changed();
@@ -193,6 +195,7 @@ struct Engine::Impl {
   uint64_t page_bytes = 0;        // payloads of all page records, dead pages' too
   uint64_t meta_bytes = 0;
   uint64_t weight_sum = 0;
+  uint32_t memberships_beyond = 0;  // of each client those beyond kPoolsSurePerClient
   uint64_t credits_sum = 0;
   uint64_t pages_evicted = 0;
 
@@ -203,6 +206,7 @@ struct Engine::Impl {
   uint32_t pinned_extent = kNone;  // nor evicted
   uint32_t work_left = 0;          // victims that the call in progress may still look at
   uint32_t compactions_left = 0;
+  uint64_t work_done = 0;          // by all calls
   uint32_t victim = kNone;         // whom pick_victim() chose last, and for how many more times
   uint32_t victim_turns = 0;
   uint32_t retiring_segment = kNone;

@@ -38,6 +38,8 @@ struct ClientMeta {
   uint32_t weight;
   uint32_t dedup_group;
   uint32_t flags;    // kClientMeta*
+  uint32_t owner;    // ClientIdentity::owner
+  uint32_t reserved;
   std::array<char, kNameBytesMax + 1> name;  // zero-filled
 };
 
@@ -62,7 +64,7 @@ struct AuthorisationMeta {
   uint32_t reserved;
 };
 
-static_assert(sizeof(ClientMeta) == 144 && std::is_trivially_copyable_v<ClientMeta>);
+static_assert(sizeof(ClientMeta) == 152 && std::is_trivially_copyable_v<ClientMeta>);
 static_assert(sizeof(MembershipMeta) == 32 && std::is_trivially_copyable_v<MembershipMeta>);
 static_assert(sizeof(ObjectMeta) == 32 && std::is_trivially_copyable_v<ObjectMeta>);
 static_assert(sizeof(AuthorisationMeta) == 24 && std::is_trivially_copyable_v<AuthorisationMeta>);

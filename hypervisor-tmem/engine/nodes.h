@@ -15,6 +15,7 @@
 #include "engine/block_pool.h"
 #include "engine/keyed_hash.h"
 #include "engine/linear_hash.h"
+#include "engine/meta_format.h"
 #include "engine/numbered_list.h"
 #include "store/arena.h"
 #include "tmem/engine.h"
@@ -137,12 +138,21 @@ struct Client {
   std::array<uint64_t, 2> nonce{};
   uint64_t epoch = 0;
   std::array<char, kNameBytesMax + 1> name{};
+  uint32_t owner = 0;
   bool all_queues = false;
   bool gone = false;                  // detached; step() takes it apart
   bool used = false;
 
   uint32_t& free_next() { return hash_next; }
 };
+
+// What a cap bounds: pages, and pools by what their nodes and records take. Objects and extents are there with a page only, so
+// that who bounds pages bounds them.
+inline constexpr uint32_t kPoolsPerChargedPage = 8;
+static_assert((sizeof(Pool) + sizeof(Membership) + sizeof(MembershipMeta) + sizeof(Slot)) * kPoolsPerChargedPage <= kPageBytes);
+inline uint64_t charged_pages(const Client& client) {
+  return client.pages_ephemeral + client.pages_persistent + client.memberships / kPoolsPerChargedPage;
+}
 
 using Extents = BlockPool<Extent, 8>;
 using Objects = BlockPool<Object, 6>;

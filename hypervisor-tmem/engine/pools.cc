@@ -27,6 +27,12 @@ void add(OpStats& to, const OpStats& from) {
 
 }  // namespace
 
+// The first kPoolsSurePerClient of every client are kept back; beyond them first come, first served.
+bool Engine::Impl::may_have_another_pool(uint32_t client) const {
+  constexpr uint32_t kBeyondMax = kPoolsMax - kClientsMax * kPoolsSurePerClient;
+  return clients[client].memberships < kPoolsSurePerClient || memberships_beyond < kBeyondMax;
+}
+
 Status Engine::Impl::open_pool(uint32_t number, PoolId id, uint32_t flags, const Uuid& uuid) {
   const bool shared = (flags & kPoolShared) != 0;
   Client& client = clients[number];
@@ -36,6 +42,7 @@ Status Engine::Impl::open_pool(uint32_t number, PoolId id, uint32_t flags, const
     return pool.flags == flags && (!shared || pool.uuid == uuid) ? Status::kOk : Status::kPoolExists;
   }
   if (client.policy.frozen) return Status::kFrozen;
+  if (!may_have_another_pool(number)) return Status::kNoPoolSlots;
   uint32_t pool = kNone;
   if (shared) pool = shared_pools.find(hash_uuid(uuid), [&](const Pool& p) { return p.uuid == uuid; });
   if (pool != kNone && pools[pool].sharers >= kSharersMax) return Status::kNoPoolSlots;
@@ -123,6 +130,7 @@ void Engine::Impl::link_membership(uint32_t n) {
   Pool& pool = pools[membership.pool];
   client.membership_of[membership.id] = n;
   ClientMemberships::push_front(memberships, client.first_membership, n);
+  memberships_beyond += client.memberships >= kPoolsSurePerClient;
   ++client.memberships;
   PoolMembers::push_front(memberships, pool.first_membership, n);
   ++pool.sharers;
@@ -137,6 +145,7 @@ void Engine::Impl::drop_membership(uint32_t n) {
   client.membership_of[membership.id] = kNone;
   ClientMemberships::remove(memberships, client.first_membership, n);
   --client.memberships;
+  memberships_beyond -= client.memberships >= kPoolsSurePerClient;
   PoolMembers::remove(memberships, pool.first_membership, n);
   add(client.past, membership.ops);
   add(pool.past, membership.ops);
@@ -215,6 +224,7 @@ ClientInfo Engine::Impl::client_info(uint32_t n) const {
   info.nonce = client.nonce;
   info.epoch = client.epoch;
   info.name = client.name;
+  info.owner = client.owner;
   info.policy = client.policy;
   info.ops = client.past;
   info.space.pages_ephemeral = client.pages_ephemeral;

@@ -112,6 +112,7 @@ Status Engine::Impl::recover_client(RecordRef record, uint32_t slot, const Clien
   client.uuid = meta.uuid;
   client.nonce = meta.nonce;
   client.epoch = meta.epoch;
+  client.owner = meta.owner;
   client.name = meta.name;
   client.name.back() = 0;
   client.version = meta.version;

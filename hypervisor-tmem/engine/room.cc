@@ -39,7 +39,9 @@ bool Engine::Impl::room_in_arena_slow(uint32_t client, size_t bytes, bool credit
   const auto fits = [&](uint32_t compactions) {
     const uint64_t before = arena->segments_compacted();
     const bool ok = arena->reserve(bytes, compactions, credit) == Status::kOk;
-    compactions_left -= static_cast<uint32_t>(std::min<uint64_t>(arena->segments_compacted() - before, compactions_left));
+    const uint64_t compacted = arena->segments_compacted() - before;
+    compactions_left -= static_cast<uint32_t>(std::min<uint64_t>(compacted, compactions_left));
+    work_done += compacted * kCompactionWork;
     return ok;
   };
   if (grow() && fits(0)) return true;
@@ -56,6 +58,7 @@ uint32_t Engine::Impl::free_something(uint32_t client) {
   const uint32_t torn = teardown(std::min(work_left, kDeadPagesPerLook));
   if (torn > 0) {
     work_left -= std::min(work_left, torn);
+    work_done += torn;
     return torn;
   }
   const uint32_t chosen = pick_victim(client, true);
@@ -65,6 +68,7 @@ uint32_t Engine::Impl::free_something(uint32_t client) {
   const bool second_chances = work_left > kExtentPages;  // the last look must bring something
   const uint32_t looks = std::max<uint32_t>(evict_head(chosen, floor, second_chances), 1);
   work_left -= std::min(work_left, looks);
+  work_done += looks;
   return looks;
 }
 

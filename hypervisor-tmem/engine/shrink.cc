@@ -12,6 +12,8 @@ namespace {
 
 constexpr uint32_t kMovesPerStep = 64;
 constexpr size_t kCompactionWorthBytes = kSegmentBytes / 4;
+constexpr uint32_t kEmptySegmentsKept = 8;
+constexpr uint32_t kEmptyKeptPart = 16;       // and a sixteenth of what is there
 constexpr uint64_t kCompactBelowFreePart = 8;  // with more than an eighth of the arena free, holes are good enough
 
 }  // namespace
@@ -19,7 +21,7 @@ constexpr uint64_t kCompactBelowFreePart = 8;  // with more than an eighth of th
 bool Engine::Impl::step() {
   begin_work();
   if (teardown(kTeardownPagesPerStep) > 0) return true;
-  if (shrink()) return true;
+  if (shrink() || give_back_empty()) return true;
   if (may_grow() || arena->free_bytes() > arena->arena_bytes() / kCompactBelowFreePart) return false;
   return arena->compact_step(kCompactionWorthBytes);
 }
@@ -62,6 +64,17 @@ bool Engine::Impl::shrink() {
     index_starved = false;
     return false;
   }
+  return true;
+}
+
+// What use has left behind goes back to the system, one segment at a time; some stay, so that use that comes and goes does not
+// wait for memory each time.
+bool Engine::Impl::give_back_empty() {
+  if (arena->segments_empty() <= kEmptySegmentsKept + arena->segments() / kEmptyKeptPart) return false;
+  const Result<uint32_t> segment = arena->retire_begin();
+  if (!segment.ok()) return false;
+  arena->retire_end(segment.value());
+  memory_changed();
   return true;
 }
 

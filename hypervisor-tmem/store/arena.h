@@ -69,6 +69,7 @@ class Arena {
 
   // ---- segments ----
   uint32_t segments() const;                     // present, without the spare
+  uint32_t segments_empty() const;               // of these: without a record, and not kept for credits
   bool add_segment();                            // false: none left, or memory refused
   // Giving one back: pick the emptiest, then move() every live record out of it (the engine follows with its references),
   // then remove it. No new record is placed into a retiring segment.

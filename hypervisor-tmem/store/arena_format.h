@@ -25,7 +25,7 @@
 namespace tmem {
 
 inline constexpr uint64_t kArenaMagic = 0x31616e6572616d74;    // "tmarena1"
-inline constexpr uint32_t kArenaVersion = 1;
+inline constexpr uint32_t kArenaVersion = 2;
 inline constexpr uint32_t kSegmentMagic = 0x67657374;          // "tseg"
 
 // What a payload is. Zero is dead, so that zeroed memory holds no record. Values reach the arena: never change one.

@@ -86,6 +86,7 @@ void SegmentTable::link_free(uint32_t segment, uint16_t list) {
   s.free_next = head;
   if (head != kNoSegment) at(head).free_prev = segment;
   head = segment;
+  empty_count_ += list == kEmptyList;
   if (list < kFreeLists) free_bits_.set(list);
 }
 
@@ -94,6 +95,7 @@ void SegmentTable::unlink_free(uint32_t segment) {
   const uint16_t list = s.listed_free;
   s.listed_free = kNoList;
   if (list == kNoList) return;
+  empty_count_ -= list == kEmptyList;
   if (s.free_next != kNoSegment) at(s.free_next).free_prev = s.free_prev;
   if (s.free_prev != kNoSegment) {
     at(s.free_prev).free_next = s.free_next;

@@ -94,6 +94,7 @@ class SegmentTable {
   void set_use(uint32_t segment, SegmentUse use);
   void relist(uint32_t segment);                 // after any change of its figures
 
+  uint32_t empty_count() const { return empty_count_; }  // ordinary, wholly empty
   uint32_t emptiest() const;                     // ordinary, by free bytes; wholly empty ones first
   uint32_t emptiest_in_use() const;              // ordinary, by free bytes, with a live record
   uint32_t next_fuller(uint32_t segment) const;  // from emptiest_in_use() on, all ordinary ones with a live record
@@ -127,6 +128,7 @@ class SegmentTable {
   uint32_t end_ = 0;
   uint32_t full_below_ = 0;  // every entry below it is present
   uint32_t empty_ = kNoSegment;
+  uint32_t empty_count_ = 0;
   uint32_t reserved_ = kNoSegment;
   std::array<uint32_t, kFreeLists> free_head_;
   std::array<uint32_t, kGapLists> gap_head_;

@@ -136,6 +136,7 @@ bool Arena::Impl::reserve_pages(uint64_t pages) {
 }
 
 uint32_t Arena::segments() const { return impl_->segments; }
+uint32_t Arena::segments_empty() const { return impl_->table.empty_count(); }
 bool Arena::add_segment() { return impl_->add_segment(); }
 bool Arena::reserve_pages(uint64_t pages) { return impl_->reserve_pages(pages); }
 uint64_t Arena::reserved_pages() const { return impl_->reserved_pages; }

@@ -140,8 +140,9 @@ Backend::Progress Backend::drain(uint32_t requests_max) {
 
   // One less than a ring: the last published response, which tells a later backend the credits, is not written over before
   // this batch is published.
-  const uint32_t count = std::min({pending, requests_max, kDrainRequestsMax, ring_.shared.entries - 1});
+  uint32_t count = std::min({pending, requests_max, kDrainRequestsMax, ring_.shared.entries - 1});
   for (uint32_t i = 0; i < count; ++i) batch_[i] = tmem_ring_back_take(&ring_);
+  const uint64_t work_before = engine_.work_done();
   prefetch(batch_[0]);
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 1 < count) prefetch(batch_[i + 1]);
@@ -151,6 +152,9 @@ Backend::Progress Backend::drain(uint32_t requests_max) {
     failpoint("response-written");
     // A page takes microseconds: a front that polls shall have its answer now. Small answers are shown together.
     if (batch_[i].slot != TMEMIF_NO_SLOT) tmem_ring_back_expose(&ring_);
+    if (engine_.work_done() - work_before < kDrainWorkMax) continue;
+    tmem_ring_back_untake(&ring_, count - i - 1);
+    count = i + 1;
   }
   const bool wanted = tmem_ring_back_publish(&ring_) != 0;
   failpoint("responses-published");

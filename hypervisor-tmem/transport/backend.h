@@ -39,7 +39,8 @@ class Backend {
   Backend& operator=(const Backend&) = delete;
 
   enum class Progress { kIdle, kWorked, kBroken };
-  // Handles at most requests_max requests and publishes their responses with at most one doorbell.
+  // Handles at most requests_max requests, fewer if they cost the engine kDrainWorkMax, and publishes their responses with at
+  // most one doorbell.
   Progress drain(uint32_t requests_max);
   // Asks for a doorbell. False: a request came meanwhile, drain again before sleeping.
   bool arm();

@@ -89,10 +89,14 @@ void ShardWorker::run() {
   stopping_.store(false);
 }
 
+// A round of all, cut short by a letter: it waits for one bounded drain, not for every client's. The next round goes on there.
 bool ShardWorker::drain_all() {
   bool worked = false;
   bool broken = false;
-  for (const std::unique_ptr<Served>& served : served_) {
+  for (size_t left = served_.size(); left > 0; --left) {
+    if (worked && mailbox_full_.load(std::memory_order_relaxed)) break;
+    if (turn_ >= served_.size()) turn_ = 0;
+    Served* const served = served_[turn_++].get();
     const uint64_t before = served->backend.stats().requests;
     switch (served->backend.drain(kDrainRequestsMax)) {
       case Backend::Progress::kIdle: continue;

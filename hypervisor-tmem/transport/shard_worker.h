@@ -80,6 +80,7 @@ class ShardWorker {
   const ShardWorkerConfig config_;
   const std::function<void(ClientId)> on_broken_;
   std::vector<std::unique_ptr<Served>> served_;
+  size_t turn_ = 0;     // whose turn is next in served_
   WorkerStats stats_;   // all but backends
   BackendStats past_;   // of channels that are gone
   uint64_t requests_since_step_ = 0;

@@ -194,6 +194,12 @@ static inline struct tmemif_request tmem_ring_back_take(struct tmem_ring_back *b
 	return r;
 }
 
+/* Puts the last requests taken back, unanswered: they are taken and checked anew. */
+static inline void tmem_ring_back_untake(struct tmem_ring_back *b, uint32_t count)
+{
+	b->request_cons -= count;
+}
+
 /* Writes the next response; nobody sees it before tmem_ring_back_publish(). There is room: one for each request taken. */
 static inline void tmem_ring_back_answer(struct tmem_ring_back *b, const struct tmemif_response *response)
 {

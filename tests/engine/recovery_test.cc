@@ -74,6 +74,14 @@ TEST_P(Recovery, OfTwoRecordsOfAClientTheNewerCounts) {
   EXPECT_TRUE(engine_->clients().empty());
 }
 
+TEST_P(Recovery, TheOwnerOfAClientIsKept) {
+  const ClientId c = client(1);
+  ASSERT_EQ(engine_->set_identity(c, {uuid_of(1), {3, 4}, 5, "name", 1000}), Status::kOk);
+  restart();
+  EXPECT_EQ(engine_->client_info(c).value().owner, 1000u);
+  EXPECT_EQ(engine_->client_info(c).value().uuid, uuid_of(1));
+}
+
 TEST_P(Recovery, AnArenaOfAnotherVersionIsRefusedAndLeftAlone) {
   client_with_pool(1, kPersistent);
   engine_.reset();

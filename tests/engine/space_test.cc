@@ -120,4 +120,20 @@ TEST(SpaceBound, AllMemoryIsWithinFourPercentOfTheCompressedBytesUnderChurn) {
   EXPECT_EQ(engine.check_invariants(), "");
 }
 
+TEST_P(Space, WhatUseLeavesBehindGoesBackByItself) {
+  const ClientId c = client_with_pool(1, kPersistent);
+  fill(c, 0, 1);
+  settle();
+  const EngineStats full = engine_->stats();
+  ASSERT_EQ(engine_->flush_object(c, PoolId(0), ObjectId{{1, 0, 0}}), Status::kOk);
+  uint32_t steps = 0;
+  while (engine_->step()) ++steps;
+  const EngineStats after = engine_->stats();
+  EXPECT_LE(after.segments, 8 + full.segments / 8 + 1);
+  EXPECT_LE(full.segments - after.segments, steps) << "one at a time";
+  EXPECT_EQ(memory_.committed_count(), after.arena_bytes / kSegmentBytes);
+  EXPECT_GE(engine_->freeable_bytes() + 2 * kSegmentBytes, (after.segments) * kSegmentBytes) << "empty segments hold nothing";
+  EXPECT_GT(fill(c, 0, 2), 0u);
+}
+
 }  // namespace tmem::test

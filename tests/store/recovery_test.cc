@@ -92,7 +92,7 @@ TEST_P(ArenaRecovery, NeighbouringHolesBecomeOne) {
 TEST_P(ArenaRecovery, AnArenaOfAnotherKindIsNotTouched) {
   fill_and_churn(44);
   const auto damage = std::vector<std::function<void(ArenaHeader&)>>{
-      [](ArenaHeader& h) { h.version = 2; },       [](ArenaHeader& h) { h.magic ^= 1; },
+      [](ArenaHeader& h) { h.version = kArenaVersion + 1; }, [](ArenaHeader& h) { h.magic ^= 1; },
       [](ArenaHeader& h) { h.segment_bytes *= 2; }, [](ArenaHeader& h) { h.shards = 5; },
       [](ArenaHeader& h) { h.checksum ^= 4; }};
   arena.reset();

@@ -245,6 +245,23 @@ TEST_P(BackendTest, ADrainStopsAtItsBound) {
   EXPECT_TRUE(backend_->arm());
 }
 
+TEST_P(BackendTest, ADrainStopsAfterSoMuchWorkAndGoesOnThere) {
+  fake_.work_per_call = kDrainWorkMax / 2;
+  const uint32_t count = std::min(front_.entries() - 1, kDrainRequestsMax);
+  for (uint32_t i = 0; i < count; ++i) {
+    tmemif_request request = valid(TMEMIF_OP_FLUSH_PAGE);
+    request.index = i;
+    front_.submit(request);
+  }
+  EXPECT_EQ(backend_->drain(kDrainRequestsMax), Backend::Progress::kWorked);
+  EXPECT_EQ(front_.responses().size(), 2u);
+  EXPECT_FALSE(backend_->arm()) << "there is more";
+  while (backend_->drain(kDrainRequestsMax) == Backend::Progress::kWorked) {}
+  EXPECT_EQ(front_.responses().size(), count - 2);
+  ASSERT_EQ(fake_.calls.size(), count) << "each once";
+  for (uint32_t i = 0; i < count; ++i) EXPECT_EQ(fake_.calls[i], "flush_page 9 0 {0,0,0} " + std::to_string(i) + " ");
+}
+
 TEST_P(BackendTest, AFrontThatNeverConsumesHarmsOnlyItself) {
   for (uint32_t round = 0; round < 10; ++round) {
     front_.ring.shared.control->request_prod += front_.entries();  // says so, whatever lies there

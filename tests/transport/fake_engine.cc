@@ -19,6 +19,7 @@ void note(const char* op, ClientId client, Parts... parts) {
   text << op << ' ' << client.value();
   ((text << ' ' << parts), ...);
   current->calls.push_back(text.str());
+  current->work_done += current->work_per_call;
   if (current->during) current->during();
 }
 
@@ -149,6 +150,7 @@ uint32_t Engine::revoke_credits(ClientId) {
   return std::exchange(current->credits, 0);
 }
 
+uint64_t Engine::work_done() const { return current->work_done; }
 bool Engine::step() {
   ++current->steps;
   if (current->steps_wanted == 0) return false;

@@ -34,6 +34,8 @@ struct FakeEngine {
   uint32_t steps = 0;
   uint32_t steps_wanted = 0;              // step() answers true so often
   uint32_t prefetches = 0;
+  uint64_t work_done = 0;
+  uint64_t work_per_call = 0;             // what each data call costs beside itself
 };
 
 }  // namespace tmem

@@ -122,6 +122,23 @@ TEST_F(ShardWorkerTest, ServesEachClientOnceAndLetsItGo) {
   EXPECT_TRUE(worker_.remove_channel(ClientId(2)));
 }
 
+TEST_F(ShardWorkerTest, ALetterWaitsForOneClientNotForARoundOfAll) {
+  std::vector<std::unique_ptr<MemfdPair>> pairs;
+  for (uint32_t id = 1; id <= 4; ++id) {
+    pairs.push_back(pair(id));
+    ASSERT_TRUE(worker_.add_channel(pairs.back()->channel()));
+    TestFront(pairs.back()->front_memory(), 3).submit(page_request(TMEMIF_OP_GET, 0, 1, 1, 1));
+  }
+  std::vector<size_t> served;
+  fake_.during = [&] {
+    worker_.post([&] { served.push_back(fake_.calls.size()); });
+    if (fake_.calls.size() == 4) worker_.stop();
+  };
+  worker_.run();
+  EXPECT_EQ(served, (std::vector<size_t>{1, 2, 3, 4}));
+  EXPECT_NE(fake_.calls[0], fake_.calls[1]) << "each has its turn";
+}
+
 TEST_F(ShardWorkerTest, AChannelThatWasRemovedIsNotHeardAgain) {
   auto a = pair(1);
   ASSERT_TRUE(worker_.add_channel(a->channel()));

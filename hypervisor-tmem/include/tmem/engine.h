@@ -51,6 +51,7 @@ struct ClientIdentity {
   std::array<uint64_t, 2> nonce{};
   uint64_t epoch = 0;
   std::string_view name;        // at most kNameBytesMax bytes; copied
+  uint32_t owner = 0;           // the local user to whom it belongs; 0: root, or the host's own word for a guest
 };
 
 struct ClientInfo {
@@ -59,6 +60,7 @@ struct ClientInfo {
   std::array<uint64_t, 2> nonce{};
   uint64_t epoch = 0;
   std::array<char, kNameBytesMax + 1> name{};
+  uint32_t owner = 0;
   ClientPolicy policy;
   OpStats ops;
   SpaceStats space;
@@ -153,6 +155,8 @@ class Engine {
   // A bounded piece of background work: teardown, shrinking, compaction. True while there is more to do.
   bool step();
 
+  // What requests have cost beside themselves since the start: victims looked at, segments compacted (kCompactionWork each).
+  uint64_t work_done() const;
   EngineStats stats() const;
   // Every book-keeping equation of this shard, tested over all state. The text says which one failed; empty: none.
   std::string check_invariants() const;

@@ -12,6 +12,7 @@ inline constexpr uint32_t kShardsMax = 32;
 inline constexpr uint32_t kClientsMax = 4096;
 inline constexpr uint32_t kPoolsPerClientMax = 8192;  // pool ids run from 0 to this - 1
 inline constexpr uint32_t kPoolsMax = 65536;          // per shard, all clients together
+inline constexpr uint32_t kPoolsSurePerClient = 8;    // joined ones too: kept back for every client, whatever others take
 inline constexpr uint32_t kSharersMax = 256;          // members of one shared pool
 inline constexpr uint32_t kAuthorisedUuidsMax = 256;  // per client
 inline constexpr uint32_t kNameBytesMax = 63;
@@ -26,6 +27,8 @@ inline constexpr uint32_t kObjectsMax = uint32_t{1} << 26;  // per shard
 
 // Work done in one go.
 inline constexpr uint32_t kDrainRequestsMax = 64;       // requests of one queue before the next queue has its turn
+inline constexpr uint32_t kDrainWorkMax = 256;          // or so much work beside them: a victim looked at counts 1
+inline constexpr uint32_t kCompactionWork = 64;         // a segment compacted, in the same measure
 inline constexpr uint32_t kEvictionsPerPutMax = 32;     // victims looked at for one put
 inline constexpr uint32_t kCompactionsPerPutMax = 2;    // segments compacted for one put
 inline constexpr uint32_t kTeardownPagesPerStep = 256;  // pages of a dead pool or client freed per step
@@ -39,5 +42,6 @@ inline constexpr size_t kCompressedBytesMax = 3072;
 }  // namespace tmem
 
 static_assert(tmem::kSegmentBytes / tmem::kRecordAlignBytes == size_t{1} << 15);
+static_assert(tmem::kClientsMax * tmem::kPoolsSurePerClient <= tmem::kPoolsMax / 2, "what is kept back leaves thousands");
 static_assert(uint64_t{tmem::kClientsMax} * tmem::kWeightMax < uint64_t{1} << 29, "weights times pages fit 64 bits");
 static_assert(tmem::kSegmentBytes / 24 < tmem::kSlotsPerSegmentMax, "a segment full of the smallest records has slots enough");

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// What one client may take, and what is left for the others.
+#include "engine/nodes.h"
+#include "engine_fixture.h"
+
+namespace tmem::test {
+
+class Limits : public EngineTest {};
+TMEM_BOTH_GEOMETRIES(Limits);
+
+// Of pools there is a number for all; whoever takes what he can leaves some for everybody.
+TEST(LimitsOfAll, EightClientsCannotTakeEveryPool) {
+  HeapMemory memory(256);
+  auto made = Engine::create(memory, EngineConfig{uint64_t{96} << 20, true});
+  ASSERT_TRUE(made.ok());
+  Engine& engine = *made.value();
+  uint32_t taken = 0;
+  for (uint32_t id = 1; id <= 8; ++id) {
+    ASSERT_EQ(engine.attach(ClientId(id), {}, {}, true), Status::kOk);
+    for (uint32_t pool = 0; pool < kPoolsPerClientMax; ++pool) {
+      const Status status = engine.new_pool(ClientId(id), PoolId(pool), kEphemeral);
+      if (status == Status::kOk) {
+        ++taken;
+        continue;
+      }
+      ASSERT_EQ(status, Status::kNoPoolSlots);
+      break;
+    }
+  }
+  EXPECT_GE(taken, 4 * kPoolsPerClientMax - 64 * kPoolsSurePerClient);
+  for (uint32_t id = 9; id <= 40; ++id) {
+    ASSERT_EQ(engine.attach(ClientId(id), {}, {}, true), Status::kOk);
+    for (uint32_t pool = 0; pool < kPoolsSurePerClient; ++pool) {
+      ASSERT_EQ(engine.new_pool(ClientId(id), PoolId(pool), kEphemeral), Status::kOk);
+    }
+    ASSERT_EQ(engine.new_pool(ClientId(id), PoolId(kPoolsSurePerClient), kEphemeral), Status::kNoPoolSlots);
+  }
+  ASSERT_EQ(engine.destroy_pool(ClientId(1), PoolId(0)), Status::kOk);
+  EXPECT_EQ(engine.new_pool(ClientId(40), PoolId(kPoolsSurePerClient), kEphemeral), Status::kOk) << "what is given back others may take";
+  EXPECT_EQ(engine.check_invariants(), "");
+}
+
+TEST_P(Limits, PoolsCountAgainstTheCapByWhatTheyTake) {
+  ClientPolicy policy;
+  policy.cap_pages = 10;
+  const ClientId c = client(1, policy);
+  for (uint32_t pool = 0; pool < 4 * kPoolsPerChargedPage; ++pool) ASSERT_EQ(engine_->new_pool(c, PoolId(pool), kEphemeral), Status::kOk);
+  for (uint32_t i = 0; i < 6; ++i) EXPECT_EQ(engine_->put(c, handle_of(0, 1, i), SameFilled{i}), Status::kOk);
+  EXPECT_EQ(engine_->put(c, handle_of(0, 1, 6), SameFilled{6}), Status::kOverCap);
+}
+
+}  // namespace tmem::test
