@@ -64,18 +64,13 @@ void ClientLife::authorise(ClientId client, const std::vector<Uuid>& uuids) {
 }
 
 void ClientLife::free(ClientId client) {
-  const ClientEntry* entry = registry_.find(client);
-  const Uuid uuid = entry != nullptr ? entry->uuid : Uuid{};
   shards_.on_shards(
       [client](Shard& shard) {
         shard.worker().remove_channel(client);
         // kNoClient: it had no queue on this shard.
         [[maybe_unused]] const Status status = shard.engine().detach(client);
       },
-      [this, client, uuid] {
-        registry_.erase(client);
-        on_freed_(uuid);
-      });
+      [this, client] { registry_.erase(client); });
 }
 
 void ClientLife::write_identity(ClientId client) {

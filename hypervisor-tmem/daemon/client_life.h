@@ -19,9 +19,7 @@ namespace tmem {
 
 class ClientLife {
  public:
-  // on_freed: the client is gone from everywhere, also from the registry; its uuid is told.
-  ClientLife(ClientRegistry& registry, ShardSet& shards, std::function<void(const Uuid&)> on_freed)
-      : registry_(registry), shards_(shards), on_freed_(std::move(on_freed)) {}
+  ClientLife(ClientRegistry& registry, ShardSet& shards) : registry_(registry), shards_(shards) {}
 
   // Makes the client and its identity known to its shards; a recovered or suspended one keeps its pools there.
   // done(false): a shard refused.
@@ -40,7 +38,6 @@ class ClientLife {
  private:
   ClientRegistry& registry_;
   ShardSet& shards_;
-  std::function<void(const Uuid&)> on_freed_;
 };
 
 }  // namespace tmem

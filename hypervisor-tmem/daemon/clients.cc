@@ -42,8 +42,9 @@ void ClientRegistry::recovered(const ClientInfo& info) {
     entry.epoch = epoch;
     entry.epoch_confirmed = confirmed;
     entry.name = info.name.data();
+    entry.owner = info.owner;
     entry.state = ClientState::kRecovered;
-  } else if (entry.uuid != info.uuid || entry.nonce != info.nonce) {
+  } else if (entry.uuid != info.uuid || entry.nonce != info.nonce || entry.owner != info.owner) {
     contradicting_.push_back(info.id);
     return;
   } else if (epoch > entry.epoch) {
@@ -76,11 +77,17 @@ std::vector<ClientId> ClientRegistry::recovery_done(uint64_t now_seconds) {
 }
 
 Admission ClientRegistry::admit(const ClientHello& hello) {
+  uint32_t owner = hello.owner;
+  for (const auto& [id, entry] : entries_) {
+    if (entry.uuid != hello.uuid) continue;
+    if (hello.owner != 0 && hello.owner != entry.owner) return {Admission::Outcome::kNotOwner, id, std::nullopt};
+    owner = entry.owner;
+  }
   ClientEntry* old = find_uuid(hello.uuid);
   if (old != nullptr && old->state == ClientState::kConnected) return {Admission::Outcome::kInUse, old->id, std::nullopt};
   if (old != nullptr) {
     const bool current = hello.epoch == old->epoch || (!old->epoch_confirmed && hello.epoch + 1 == old->epoch);
-        // Another number of queues would look for the pages on other shards.
+    // Another number of queues would look for the pages on other shards.
     if (hello.epoch != 0 && current && hello.nonce == old->nonce && hello.queues == old->queues) {
       old->epoch += 1;
       old->epoch_confirmed = false;
@@ -103,6 +110,7 @@ Admission ClientRegistry::admit(const ClientHello& hello) {
   entry.nonce = hello.nonce;
   entry.epoch = 1;
   entry.name = hello.name;
+  entry.owner = owner;
   entry.transport = hello.transport;
   entry.queues = hello.queues;
   entry.policy = default_policy_;

@@ -8,6 +8,8 @@
 //   - Service and client cannot learn of the new epoch in the same instant. Until the client has sent a request on the new
 //     connection (confirm()), both the new epoch and the one before it are taken; the arena remembers which it is.
 //   - A claim that does not match, and epoch 0, frees the old pools and starts with none.
+//   - A uuid belongs to the user who brought it, for as long as anything of it is here, over a crash too; root, and the host
+//     for a guest, may act for anybody. Nobody else frees or claims it.
 //   - A client that vanishes is freed at once; one that said it would be back waits suspend-grace; one found in the arena
 //     after a restart waits recover-grace.
 //
@@ -37,6 +39,7 @@ struct ClientEntry {
   uint64_t epoch = 0;
   bool epoch_confirmed = false;
   std::string name;
+  uint32_t owner = 0;          // a local user; 0: root, or the host's own word for a guest
   ClientState state = ClientState::kConnected;
   std::string transport;
   uint32_t queues = 0;
@@ -44,7 +47,7 @@ struct ClientEntry {
   std::string dedup_group;     // as the operator named it
   uint64_t deadline_seconds = 0;  // recovered, suspended: when its pools are freed
 
-  ClientIdentity identity() const { return {uuid, nonce, stored_epoch(epoch, epoch_confirmed), name}; }
+  ClientIdentity identity() const { return {uuid, nonce, stored_epoch(epoch, epoch_confirmed), name, owner}; }
 };
 
 // A client's part of the policy on one of its queues, and back.
@@ -58,11 +61,12 @@ struct ClientHello {
   std::string name;
   std::string transport;
   uint32_t queues = 0;
+  uint32_t owner = 0;
   std::optional<ClientId> wanted_id = {};  // Xen: the domain's number, so that people know it again; taken if it is free
 };
 
 struct Admission {
-  enum class Outcome : uint8_t { kFresh, kResumed, kInUse, kFull };
+  enum class Outcome : uint8_t { kFresh, kResumed, kInUse, kFull, kNotOwner };
   Outcome outcome;
   ClientId id;                    // kFresh, kResumed: whose connection this is; kInUse: who has the uuid
   std::optional<ClientId> freed;  // this old client's pools are to be freed first

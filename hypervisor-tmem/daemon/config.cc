@@ -165,6 +165,9 @@ void ConfigReader::check_relations(const Config& config) {
     error_at("shards", std::to_string(config.shards) + " shards need a memory of at least " +
                            std::to_string(config.shards * (kShardBytesMin >> 20)) + "M; raise 'memory' or lower 'shards'");
   }
+  if (config.memory_bytes_max < config.memory_bytes && origins_[find_key("memory-max")].line != 0) {
+    error_at("memory-max", "'memory' is above 'memory-max'; raise 'memory-max' or lower 'memory'");
+  }
   if (config.memory_bytes / config.shards > kShardBytesMax) {
     error_at("memory", "a shard has at most 64G; raise 'shards' or lower 'memory'");
   }

@@ -144,7 +144,6 @@ void MemfdServer::refuse(const ConnectionPtr& connection, uid_t uid, tmem_memfd_
 }
 
 void MemfdServer::admit(const ConnectionPtr& connection, const MemfdPeer& peer) {
-  if (!owners_.claim(peer.uuid(), peer.uid)) return refuse(connection, peer.uid, TMEM_MEMFD_NOT_ALLOWED);
   ClientHello hello;
   hello.uuid = peer.uuid();
   hello.nonce = {peer.hello.nonce[0], peer.hello.nonce[1]};
@@ -152,6 +151,7 @@ void MemfdServer::admit(const ConnectionPtr& connection, const MemfdPeer& peer) 
   hello.name = peer.hello.name;
   hello.transport = "memfd";
   hello.queues = peer.hello.queues;
+  hello.owner = peer.uid;
   Admission admission = registry_.admit(hello);
   if (admission.outcome == Admission::Outcome::kInUse) {
     // The old connection may have ended, and we have not looked yet.
@@ -161,10 +161,8 @@ void MemfdServer::admit(const ConnectionPtr& connection, const MemfdPeer& peer) 
     admission = registry_.admit(hello);
   }
   if (admission.freed) life_.free(*admission.freed);
-  if (admission.outcome != Admission::Outcome::kFresh && admission.outcome != Admission::Outcome::kResumed) {
-    if (!admission.freed) owners_.forget(hello.uuid);  // nothing of that uuid is here
-    return refuse(connection, peer.uid, TMEM_MEMFD_FULL);
-  }
+  if (admission.outcome == Admission::Outcome::kNotOwner) return refuse(connection, peer.uid, TMEM_MEMFD_NOT_ALLOWED);
+  if (admission.outcome == Admission::Outcome::kFull) return refuse(connection, peer.uid, TMEM_MEMFD_FULL);
   connection->client = admission.id;
   connection->queues = hello.queues;
   connections_[admission.id] = connection;
@@ -262,7 +260,6 @@ void MemfdServer::adopt(std::map<std::string, FileDescriptor>& inherited) {
       connection->queues = parts.region->queues();
       connection->kept_fds = kept_fds_of(connection->queues);
       kept_fds_ += connection->kept_fds;
-      owners_.claim(registry_.find(client)->uuid, peer_uid(connection->fd()));
       connections_[client] = connection;
       adopted_[client] = parts.make_channels(client);
     } else {

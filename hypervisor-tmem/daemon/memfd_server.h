@@ -52,7 +52,6 @@ class MemfdServer {
   void listen(FileDescriptor listening);
   // Ends a client's connection; its pools are freed. Safe to call for clients of other transports.
   void drop(ClientId client);
-  void forget_owner(const Uuid& uuid) { owners_.forget(uuid); }
   // No new connections; those there are stay as they are, for the next service or the kernel to end.
   void close();
 
@@ -83,7 +82,6 @@ class MemfdServer {
   uint32_t ring_order_max_;
   bool keep_connections_;
   Observer observer_;
-  UuidOwners owners_;
   std::unique_ptr<Acceptor> acceptor_;
   std::map<ClientId, ConnectionPtr> connections_;
   std::map<ClientId, std::vector<std::unique_ptr<Channel>>> adopted_;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "daemon/service.h"
 
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -19,6 +21,9 @@ namespace tmem {
 namespace {
 
 constexpr uint64_t kMemoryPerShardMin = uint64_t{4} << 20;
+
+const std::string kKeptMemory = "memory-";
+std::string kept_memory(uint64_t bytes) { return kKeptMemory + std::to_string(bytes); }
 
 ClientPolicy default_policy(const Config& config) {
   ClientPolicy policy;
@@ -87,8 +92,7 @@ Service::Service(const Config& config, std::string config_path)
     : config_(config), config_path_(std::move(config_path)), started_at_seconds_(monotonic_seconds()), restarts_(restarts_from_environment()),
       memory_bytes_(config.memory_bytes), signals_(io_, SIGTERM, SIGINT), tick_(io_), life_sign_(io_),
       registry_(limits(config), default_policy(config)), shards_(io_, [this](ClientId client) { client_broken(client); }),
-      life_(registry_, shards_, [this](const Uuid& uuid) { memfd_.forget_owner(uuid); }),
-      memfd_(io_, registry_, life_, shards_, notifier_, config_, observer()), xen_(io_, registry_, life_, shards_, config_, xen_observer()),
+      life_(registry_, shards_), memfd_(io_, registry_, life_, shards_, notifier_, config_, observer()), xen_(io_, registry_, life_, shards_, config_, xen_observer()),
       control_(*this) {}
 
 Service::~Service() { shards_.stop(); }
@@ -98,6 +102,7 @@ int Service::run() {
   Listening listening;
   const int sockets = open_sockets(inherited, listening);
   if (sockets != kExitOk) return sockets;
+  take_memory(inherited);
   const std::string wrong = shards_.open(config_, inherited, notifier_);
   if (!wrong.empty()) {
     log(LogLevel::kError, wrong);
@@ -134,6 +139,18 @@ int Service::open_sockets(std::map<std::string, FileDescriptor>& inherited, List
   const int control = open_socket("control", config_.control_socket, SOCK_STREAM, std::move(inherited["control"]), out.control);
   if (control != kExitOk) return control;
   return open_socket("memfd", config_.memfd_socket, SOCK_SEQPACKET, std::move(inherited["memfd"]), out.memfd);
+}
+
+// What an operator set outlives a crash with the arenas, as the name of a descriptor that the manager keeps; without arenas this
+// is a start, and the configuration counts.
+void Service::take_memory(std::map<std::string, FileDescriptor>& inherited) {
+  const bool crashed = std::any_of(inherited.begin(), inherited.end(), [](const auto& kept) { return kept.first.starts_with("arena-"); });
+  for (auto at = inherited.lower_bound(kKeptMemory); at != inherited.end() && at->first.starts_with(kKeptMemory); at = inherited.erase(at)) {
+    const uint64_t bytes = std::strtoull(at->first.c_str() + kKeptMemory.size(), nullptr, 10);
+    const bool possible = bytes >= kMemoryPerShardMin * config_.shards && bytes <= config_.memory_bytes_max;
+    if (crashed && possible) config_.memory_bytes = memory_bytes_ = bytes;
+    else notifier_.forget(at->first);
+  }
 }
 
 // Those that connect anew replay what was unanswered, credited puts too, and no such page may find the store full. In rounds,
@@ -193,6 +210,7 @@ void Service::stop() {
   xen_.close();
   control_server_->close();
   shards_.stop();
+  notifier_.forget(kept_memory(memory_bytes_));
   // Whoever keeps the sockets removes the files, or serves on with them.
   if (!notifier_.present()) {
     unlink(config_.memfd_socket.c_str());
@@ -377,6 +395,11 @@ bool Service::forget(ClientId client) {
 std::optional<uint64_t> Service::set_memory(uint64_t bytes) {
   if (bytes < kMemoryPerShardMin * shards_.count() || bytes > shards_.memory_bytes_max()) return std::nullopt;
   log(LogLevel::kInfo, "memory changes", {{"bytes", bytes}, {"bytes_before", memory_bytes_}});
+  const FileDescriptor kept(eventfd(0, EFD_CLOEXEC));
+  if (bytes != memory_bytes_ && kept.valid()) {
+    notifier_.store(kept_memory(bytes), kept.get());
+    notifier_.forget(kept_memory(memory_bytes_));
+  }
   shards_.on_shards([share = bytes / shards_.count()](Shard& shard) { shard.engine().set_memory_target(share); }, [] {});
   return std::exchange(memory_bytes_, bytes);
 }

@@ -50,6 +50,7 @@ class Service final : public ControlHost {
   };
   int open_sockets(std::map<std::string, FileDescriptor>& inherited, Listening& out);
   int open_socket(const char* name, const std::string& path, int type, FileDescriptor inherited, FileDescriptor& out);
+  void take_memory(std::map<std::string, FileDescriptor>& inherited);
   void keep_room_for_awaited(Engine& engine);
   void recover_clients(std::map<std::string, FileDescriptor>& inherited);
   void start(Listening listening);

@@ -231,7 +231,7 @@ void XenServer::connect(Guest& guest) {
   guest.busy = true;
   life_.attach(*guest.client, [this, &guest, handshake, resumed](bool attached) {
     guest.busy = false;
-    if (!attached) return refuse(guest, "a shard has no memory for it");
+    if (!attached) return not_connected(guest, "a shard has no memory for it", resumed);
     map(guest, handshake, resumed);
   });
 }
@@ -249,11 +249,11 @@ std::vector<std::unique_ptr<Channel>> XenServer::map_queues(const Guest& guest, 
 void XenServer::map(Guest& guest, const Handshake& handshake, bool resumed) {
   std::string why;
   auto channels = map_queues(guest, *guest.client, handshake, why);
-  if (channels.empty()) return refuse(guest, why);
+  if (channels.empty()) return not_connected(guest, why, resumed);
   guest.busy = true;
   life_.open_channels(std::move(channels), [this, &guest, resumed](bool opened) {
     guest.busy = false;
-    if (!opened) return refuse(guest, "a shard has no descriptors for it");
+    if (!opened) return not_connected(guest, "a shard has no descriptors for it", resumed);
     connected(guest, resumed);
   });
 }
@@ -288,6 +288,16 @@ void XenServer::refuse(Guest& guest, const std::string& why) {
   observer_.refused(guest.domid, why);
   end(guest, false);
   store_->write(guest.back + "/" TMEM_XS_STATE, "6");
+}
+
+// resumed: the guest had pools here, and its new connection never served: they are not to pay for that.
+void XenServer::not_connected(Guest& guest, const std::string& why, bool resumed) {
+  if (resumed && guest.client) {
+    const ClientId client = *std::exchange(guest.client, std::nullopt);
+    registry_.resume_failed(client, monotonic_seconds());
+    life_.close_channels(client);
+  }
+  refuse(guest, why);
 }
 
 void XenServer::end(Guest& guest, bool suspended) {

@@ -71,6 +71,7 @@ class XenServer {
   void map(Guest& guest, const Handshake& handshake, bool resumed);
   void connected(Guest& guest, bool resumed);
   void refuse(Guest& guest, const std::string& why);
+  void not_connected(Guest& guest, const std::string& why, bool resumed);
   void end(Guest& guest, bool suspended);
   void shut(Guest& guest, bool online);
   void apply_policy(Guest& guest);

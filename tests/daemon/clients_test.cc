@@ -37,6 +37,7 @@ class Registry : public testing::Test {
     info.uuid = entry.uuid;
     info.nonce = entry.nonce;
     info.epoch = entry.identity().epoch;
+    info.owner = entry.owner;
     entry.name.copy(info.name.data(), info.name.size() - 1);
     return info;
   }
@@ -56,6 +57,35 @@ TEST_F(Registry, ANewClientStartsWithNoPoolsAndEpochOne) {
   EXPECT_FALSE(admission.freed);
   EXPECT_GE(admission.id.value(), kLocalClientIdFirst);
   EXPECT_EQ(registry_.find(admission.id)->epoch, 1u);
+}
+
+TEST_F(Registry, AUuidBelongsToTheUserWhoBroughtItForAsLongAsAnythingOfItIsHere) {
+  const auto of = [](uint32_t owner, uint64_t epoch) {
+    ClientHello hello = hello_of(1, 9, epoch);
+    hello.owner = owner;
+    return hello;
+  };
+  const ClientId id = registry_.admit(of(1000, 0)).id;
+  EXPECT_EQ(registry_.admit(of(1001, 0)).outcome, Outcome::kNotOwner);
+  ClientRegistry after = restarted({info_of(*registry_.find(id)), info_of(*registry_.find(id))});
+  EXPECT_EQ(after.admit(of(1001, 1)).outcome, Outcome::kNotOwner) << "a crash forgets nothing";
+  EXPECT_EQ(after.admit(of(1001, 0)).outcome, Outcome::kNotOwner) << "nor may another user have the pools freed";
+  EXPECT_EQ(after.admit(of(0, 1)).outcome, Outcome::kResumed) << "root acts for anybody";
+  EXPECT_EQ(after.find(id)->owner, 1000u) << "and owns nothing by that";
+  EXPECT_TRUE(after.disconnected(id, false, 1001));
+  EXPECT_EQ(after.admit(of(1001, 0)).outcome, Outcome::kNotOwner) << "its pools are being freed";
+  EXPECT_EQ(after.admit(of(1000, 0)).outcome, Outcome::kFresh);
+  EXPECT_EQ(after.admit(of(1001, 0)).outcome, Outcome::kNotOwner);
+  for (const ClientId each : {id, ClientId(after.entries().rbegin()->first)}) after.erase(each);
+  EXPECT_EQ(after.admit(of(1001, 0)).outcome, Outcome::kFresh) << "nothing of it is left";
+}
+
+TEST_F(Registry, AGuestsUuidIsNoLocalUsersToClaim) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  ClientRegistry after = restarted({info_of(*registry_.find(id)), info_of(*registry_.find(id))});
+  ClientHello local = hello_of(1, 9, 1);
+  local.owner = 1000;
+  EXPECT_EQ(after.admit(local).outcome, Outcome::kNotOwner);
 }
 
 TEST_F(Registry, AConnectedUuidIsInUse) {
@@ -169,7 +199,7 @@ TEST_F(Registry, ShardsThatContradictEachOtherAreNotTrusted) {
 
 TEST_F(Registry, RecoveredClientsWaitForTheirOwnerAndNoLonger) {
   const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
-  ClientRegistry after = restarted({info_of(*registry_.find(id))});
+  ClientRegistry after = restarted({info_of(*registry_.find(id)), info_of(*registry_.find(id))});
   EXPECT_THAT(after.expired(1059), IsEmpty());
   EXPECT_THAT(after.expired(1060), ElementsAre(id));
   EXPECT_THAT(after.expired(1060), IsEmpty()) << "once";

@@ -94,7 +94,9 @@ TEST(Config, HostileTextIsEchoedOnOneShortLine) {
 }
 
 TEST(Config, MemoryMaxIsNeverBelowMemory) {
-  EXPECT_EQ(config_of("memory = 2G\nmemory-max = 1G\n").memory_bytes_max, uint64_t{2} << 30);
+  EXPECT_THAT(errors_of("memory = 2G\nmemory-max = 1G\n"),
+              ElementsAre("f.conf:2: 'memory' is above 'memory-max'; raise 'memory-max' or lower 'memory'"));
+  EXPECT_EQ(config_of("memory = 32G\n").memory_bytes_max, uint64_t{32} << 30) << "the default gives way";
 }
 
 TEST(Config, AFileAndItsDropInsAreReadInOrderOfNames) {

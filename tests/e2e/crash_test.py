@@ -43,6 +43,20 @@ class Crash(ServiceTest):
         self.assertEqual([STATUS[q.take()[1]] for _ in range(8)], ["ok"] * 8)
         self.assertEqual([front.get(0, 1, index) for index in range(8)], [("ok", page("late", index)) for index in range(8)])
 
+    def test_memory_that_was_set_outlives_a_crash_and_not_a_clean_restart(self):
+        running = self.started("--supervise")
+        self.assertEqual(running.json("info")["totals"]["memory_bytes_target"], 64 << 20)
+        running.ctl("set-memory", "96M")
+        running.kill9()
+        self.assertEqual(running.json("info")["totals"]["memory_bytes_target"], 96 << 20)
+        running.ctl("set-memory", "80M")
+        running.kill9()
+        running.kill9()
+        self.assertEqual(running.json("info")["totals"]["memory_bytes_target"], 80 << 20)
+        self.assertEqual(running.stop(), 0)
+        running.start("--supervise")
+        self.assertEqual(running.json("info")["totals"]["memory_bytes_target"], 64 << 20)
+
     def test_a_wrong_configuration_at_a_restart_costs_no_page(self):
         service = self.started("--supervise")
         front = self.guest(service, queues=2)

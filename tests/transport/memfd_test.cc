@@ -160,18 +160,5 @@ TEST(MemfdWelcome, ARefusalCarriesNothingButTheReason) {
   EXPECT_TRUE(w.fds.empty());
 }
 
-TEST(UuidOwnersTest, AUuidBelongsToTheUserWhoShowedItFirst) {
-  UuidOwners owners;
-  Uuid uuid;
-  uuid.byte[3] = 9;
-  EXPECT_TRUE(owners.claim(uuid, 0)) << "root may, and owns nothing";
-  EXPECT_TRUE(owners.claim(uuid, 1000));
-  EXPECT_TRUE(owners.claim(uuid, 1000));
-  EXPECT_FALSE(owners.claim(uuid, 1001));
-  EXPECT_TRUE(owners.claim(uuid, 0));
-  owners.forget(uuid);
-  EXPECT_TRUE(owners.claim(uuid, 1001));
-}
-
 }  // namespace
 }  // namespace tmem

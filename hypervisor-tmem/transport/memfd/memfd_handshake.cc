@@ -129,9 +129,4 @@ bool send_refusal(int socket, tmem_memfd_result why) {
   return send_message(socket, answer, nullptr, 0);
 }
 
-bool UuidOwners::claim(const Uuid& uuid, uid_t uid) {
-  if (uid == 0) return true;
-  return owner_.try_emplace(uuid, uid).first->second == uid;
-}
-
 }  // namespace tmem

@@ -49,14 +49,4 @@ std::optional<MemfdConnection> make_connection(uint32_t queues, uint32_t ring_or
 bool send_welcome(int socket, tmem_memfd_welcome welcome, MemfdConnection& connection);
 bool send_refusal(int socket, tmem_memfd_result why);
 
-// A uuid belongs to the first user who shows it, until it is forgotten; root may act for anybody and owns nothing.
-class UuidOwners {
- public:
-  bool claim(const Uuid& uuid, uid_t uid);  // false: another user's
-  void forget(const Uuid& uuid) { owner_.erase(uuid); }
-
- private:
-  std::map<Uuid, uid_t> owner_;
-};
-
 }  // namespace tmem
