@@ -42,22 +42,48 @@ size_t find_key(std::string_view name) {
   return static_cast<size_t>(found - values.begin());
 }
 
-// The known key that a misspelt one most resembles: the longest common beginning of at least three characters.
 std::string suggestion(std::string_view name) {
-  std::string_view best;
-  size_t best_length = 2;
-  for (const ConfigValue& value : config_values()) {
-    const std::string_view key = value.key.name;
-    const size_t length = static_cast<size_t>(std::mismatch(key.begin(), key.end(), name.begin(), name.end()).first - key.begin());
-    if (length > best_length) {
-      best = key;
-      best_length = length;
+  std::vector<std::string_view> names;
+  for (const ConfigValue& value : config_values()) names.push_back(value.key.name);
+  const std::string_view near = nearest_word(name, names);
+  return near.empty() ? std::string("see xen-tmem.conf(5) for the keys") : "did you mean '" + std::string(near) + "'?";
+}
+
+// Letters to insert, remove, replace, or swap with their neighbour, to make one word of the other.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    before.swap(last);
+    last.swap(row);
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
     }
   }
-  return best.empty() ? std::string("see xen-tmem.conf(5) for the keys") : "did you mean '" + std::string(best) + "'?";
+  return row[b.size()];
 }
 
 }  // namespace
+
+std::string_view nearest_word(std::string_view word, std::span<const std::string_view> candidates) {
+  constexpr size_t kWordMax = 64;  // longer ones are no misspelt names
+  if (word.empty() || word.size() > kWordMax) return {};
+  std::string_view best;
+  // A word of which more than a third is wrong was meant to be another; a beginning that only one has is meant to be that one.
+  size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
+  size_t beginnings = 0;
+  std::string_view begun;
+  for (const std::string_view candidate : candidates) {
+    if (candidate.starts_with(word) && ++beginnings == 1) begun = candidate;
+    const size_t distance = edit_distance(word, candidate);
+    if (distance >= best_distance) continue;
+    best = candidate;
+    best_distance = distance;
+  }
+  return best.empty() && beginnings == 1 ? begun : best;
+}
 
 HostFigures HostFigures::read() {
   const long pages = sysconf(_SC_PHYS_PAGES);
@@ -193,7 +219,17 @@ Config ConfigReader::finish() {
   return config;
 }
 
-Config load_config(const std::string& path, const HostFigures& host, std::vector<ConfigError>& errors) {
+std::vector<ConfigSetting> ConfigReader::settings(const Config& config) const {
+  std::vector<ConfigSetting> out;
+  for (size_t i = 0; i < origins_.size(); ++i) {
+    const ConfigValue& known = config_values()[i];
+    out.push_back({known.key.name, known.show(config), origins_[i].value, origins_[i].file, origins_[i].line});
+  }
+  return out;
+}
+
+Config load_config(const std::string& path, const HostFigures& host, std::vector<ConfigError>& errors,
+                   std::vector<ConfigSetting>* settings) {
   ConfigReader reader(host);
   bool found = true;
   if (path.empty()) {
@@ -206,6 +242,7 @@ Config load_config(const std::string& path, const HostFigures& host, std::vector
     reader.add_directory(path + ".d");
   }
   Config config = reader.finish();
+  if (settings != nullptr) *settings = reader.settings(config);
   errors = reader.errors();
   if (!found) errors.push_back({path, 0, "no such file"});
   return config;

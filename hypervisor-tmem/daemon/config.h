@@ -72,6 +72,18 @@ struct ConfigKey {
 };
 std::span<const ConfigKey> config_keys();
 
+// A key as it came out: in file syntax, so that `name = value` of every setting is a file that comes to the same.
+struct ConfigSetting {
+  std::string_view name;
+  std::string value;  // percentages and "auto" resolved
+  std::string given;  // as it was written
+  std::string file;   // "built-in default", where no file speaks of it
+  unsigned line = 0;
+};
+
+// The candidate that a misspelt word was most likely meant to be; empty: none is near.
+std::string_view nearest_word(std::string_view word, std::span<const std::string_view> candidates);
+
 // Gathers files one after the other; finish() resolves and tests what spans several keys.
 class ConfigReader {
  public:
@@ -81,6 +93,8 @@ class ConfigReader {
   bool add_file(const std::string& path);
   void add_directory(const std::string& path);
   Config finish();
+  // One for each key, in the order of config_keys(); config is what finish() gave.
+  std::vector<ConfigSetting> settings(const Config& config) const;
   const std::vector<ConfigError>& errors() const { return errors_; }
 
  private:
@@ -101,6 +115,7 @@ class ConfigReader {
 inline constexpr const char* kConfigPathDefault = "/etc/xen/tmem.conf";
 
 // The standard places when path is empty, else that file (which must exist) and path.d/*.conf.
-Config load_config(const std::string& path, const HostFigures& host, std::vector<ConfigError>& errors);
+Config load_config(const std::string& path, const HostFigures& host, std::vector<ConfigError>& errors,
+                   std::vector<ConfigSetting>* settings = nullptr);
 
 }  // namespace tmem

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "daemon/config_values.h"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <limits>
 #include <optional>
+#include <type_traits>
 
 namespace tmem {
 namespace {
 
 constexpr uint64_t kMegabyte = uint64_t{1} << 20;
+// In the order of their enums.
+constexpr std::string_view kXenModes[] = {"auto", "on", "off"};
+constexpr std::string_view kLogLevels[] = {"error", "warning", "info", "debug"};
 
 std::optional<uint64_t> parse_number(std::string_view text, uint64_t min, uint64_t max) {
   uint64_t value = 0;
@@ -17,7 +23,7 @@ std::optional<uint64_t> parse_number(std::string_view text, uint64_t min, uint64
   return value;
 }
 
-// 512M, 2G, 1T, 4096K, or 25%; nothing shorter than a unit, so that a bare number is never mistaken.
+// 512M, 2G, 1T, 4096K, or 25% (in whole megabytes); nothing shorter than a unit, so that a bare number is never mistaken.
 std::optional<uint64_t> parse_size(std::string_view text, const HostFigures& host) {
   if (text.size() < 2) return std::nullopt;
   const char unit = text.back();
@@ -25,7 +31,7 @@ std::optional<uint64_t> parse_size(std::string_view text, const HostFigures& hos
   if (unit == '%') {
     const auto percent = parse_number(text, 0, 100);
     if (!percent) return std::nullopt;
-    return host.memory_bytes / 100 * *percent;
+    return host.memory_bytes / kMegabyte * *percent / 100 * kMegabyte;
   }
   const std::string_view units = "KMGT";
   const size_t power = units.find(unit);
@@ -35,6 +41,36 @@ std::optional<uint64_t> parse_size(std::string_view text, const HostFigures& hos
   if (!value) return std::nullopt;
   return *value << shift;
 }
+
+// In the largest unit that has no remainder. Every size comes from parse_size or a constant, so kilobytes always do.
+std::string show_bytes(uint64_t bytes) {
+  constexpr std::string_view kUnits = "KMGT";
+  size_t power = 0;
+  uint64_t value = bytes >> 10;
+  while (value != 0 && value % 1024 == 0 && power + 1 < kUnits.size()) {
+    value >>= 10;
+    ++power;
+  }
+  return std::to_string(value) + kUnits[power];
+}
+
+template <auto Member>
+std::string show_size(const Config& config) { return show_bytes(config.*Member); }
+
+template <auto Member>
+std::string show_size_or_none(const Config& config) { return config.*Member == 0 ? "none" : show_bytes(config.*Member); }
+
+template <auto Member>
+std::string show_number(const Config& config) { return std::to_string(config.*Member); }
+
+template <auto Member>
+std::string show_switch(const Config& config) { return config.*Member ? "on" : "off"; }
+
+template <auto Member>
+std::string show_text(const Config& config) { return config.*Member; }
+
+template <auto Member, const auto& Names>
+std::string show_name(const Config& config) { return std::string(Names[static_cast<size_t>(config.*Member)]); }
 
 template <auto Member>
 bool set_size(Config& config, std::string_view text, const HostFigures& host) {
@@ -89,31 +125,18 @@ bool set_shards(Config& config, std::string_view text, const HostFigures& host) 
   return set_number<&Config::shards, 1, 32>(config, text, host);
 }
 
-bool set_xen(Config& config, std::string_view text, const HostFigures&) {
-  constexpr std::string_view kNames[] = {"auto", "on", "off"};
-  for (unsigned i = 0; i < 3; ++i) {
-    if (text != kNames[i]) continue;
-    config.xen = static_cast<XenMode>(i);
-    return true;
-  }
-  return false;
+template <auto Member, const auto& Names>
+bool set_name(Config& config, std::string_view text, const HostFigures&) {
+  const auto found = std::find(std::begin(Names), std::end(Names), text);
+  if (found == std::end(Names)) return false;
+  config.*Member = static_cast<std::remove_reference_t<decltype(config.*Member)>>(found - std::begin(Names));
+  return true;
 }
 
 bool set_domain(Config& config, std::string_view text, const HostFigures&) {
   if (text.empty() || text.size() > 63 || text.find_first_of(" \t/") != std::string_view::npos) return false;
   config.xen_domain = std::string(text);
   return true;
-}
-
-bool set_log_level(Config& config, std::string_view text, const HostFigures&) {
-  constexpr std::string_view kNames[] = {"error", "warning", "info", "debug"};
-  for (unsigned i = 0; i < 4; ++i) {
-    if (text == kNames[i]) {
-      config.log_level = static_cast<LogLevel>(i);
-      return true;
-    }
-  }
-  return false;
 }
 
 constexpr std::string_view kSizes = "a size such as 512M or 2G, or a part of the host's memory such as 25%";
@@ -123,39 +146,41 @@ constexpr std::string_view kPath = "an absolute path of at most 107 characters";
 
 constexpr ConfigValue kValues[] = {
     {{"memory", "25%", "at least 8M: a size such as 512M or 2G, or a part of the host's memory such as 25%",
-      "memory for guests' pages and their index, all shards together"}, set_memory},
-    {{"memory-max", "100%", kSizes, "what memory may be raised to while the service runs"}, set_size<&Config::memory_bytes_max>},
-    {{"shards", "auto", "auto (one for each CPU, at most 8), or 1 to 32", "worker threads, each with an engine of its own"}, set_shards},
-    {{"xen", "auto", "auto, on or off", "serve Xen guests; auto: where this is a Xen domain, on: it is an error where it is not"}, set_xen},
-    {{"xen-domain", "tmem", "name or number of a domain", "for xen-tmem-agent: the domain in which the service runs"}, set_domain},
+      "memory for guests' pages and their index, all shards together"}, set_memory, show_size<&Config::memory_bytes>},
+    {{"memory-max", "100%", kSizes, "what memory may be raised to while the service runs"}, set_size<&Config::memory_bytes_max>, show_size<&Config::memory_bytes_max>},
+    {{"shards", "auto", "auto (one for each CPU, at most 8), or 1 to 32", "worker threads, each with an engine of its own"}, set_shards, show_number<&Config::shards>},
+    {{"xen", "auto", "auto, on or off", "serve Xen guests; auto: where this is a Xen domain, on: it is an error where it is not"},
+     set_name<&Config::xen, kXenModes>, show_name<&Config::xen, kXenModes>},
+    {{"xen-domain", "tmem", "name or number of a domain", "for xen-tmem-agent: the domain in which the service runs"}, set_domain, show_text<&Config::xen_domain>},
     {{"xen-attach", "off", kSwitch, "for xen-tmem-agent: attach guests that nothing else speaks of, with the client-... keys as their policy"},
-     set_switch<&Config::xen_attach>},
-    {{"memfd-socket", "/run/xen-tmem/memfd.sock", kPath, "where local processes connect"}, set_socket<&Config::memfd_socket>},
-    {{"control-socket", "/run/xen-tmem/control.sock", kPath, "where xen-tmemctl connects"}, set_socket<&Config::control_socket>},
+     set_switch<&Config::xen_attach>, show_switch<&Config::xen_attach>},
+    {{"memfd-socket", "/run/xen-tmem/memfd.sock", kPath, "where local processes connect"}, set_socket<&Config::memfd_socket>, show_text<&Config::memfd_socket>},
+    {{"control-socket", "/run/xen-tmem/control.sock", kPath, "where xen-tmemctl connects"}, set_socket<&Config::control_socket>, show_text<&Config::control_socket>},
     {{"recover-grace", "60", "1 to 86400 seconds", "how long recovered pages wait for their owner after a restart"},
-     set_number<&Config::recover_grace_seconds, 1, 86400>},
+     set_number<&Config::recover_grace_seconds, 1, 86400>, show_number<&Config::recover_grace_seconds>},
     {{"suspend-grace", "86400", "1 to 31536000 seconds", "how long the pages of a suspended client are kept"},
-     set_number<&Config::suspend_grace_seconds, 1, 31536000>},
+     set_number<&Config::suspend_grace_seconds, 1, 31536000>, show_number<&Config::suspend_grace_seconds>},
     {{"suspend-clients", "64", "0 to 4096", "clients that may be suspended at a time; the pages of further ones are freed"},
-     set_number<&Config::suspended_clients_max, 0, 4096>},
+     set_number<&Config::suspended_clients_max, 0, 4096>, show_number<&Config::suspended_clients_max>},
     {{"poll-window-us", "50", "0 to 100000 microseconds", "how long a worker polls its rings before it sleeps"},
-     set_number<&Config::poll_window_us, 0, 100000>},
-    {{"ring-order-max", "7", "3 to 7", "a client's queue has at most 2^this slots"}, set_number<&Config::ring_order_max, 3, 7>},
-    {{"clients-max", "4096", "1 to 4096", "clients known at a time"}, set_number<&Config::clients_max, 1, 4096>},
+     set_number<&Config::poll_window_us, 0, 100000>, show_number<&Config::poll_window_us>},
+    {{"ring-order-max", "7", "3 to 7", "a client's queue has at most 2^this slots"}, set_number<&Config::ring_order_max, 3, 7>, show_number<&Config::ring_order_max>},
+    {{"clients-max", "4096", "1 to 4096", "clients known at a time"}, set_number<&Config::clients_max, 1, 4096>, show_number<&Config::clients_max>},
     {{"keep-connections", "on", kSwitch, "keep clients' rings over a restart of the service; off: clients connect anew and replay"},
-     set_switch<&Config::keep_connections>},
-    {{"huge-pages", "on", kSwitch, "ask the kernel for transparent huge pages under the arena"}, set_switch<&Config::huge_pages>},
+     set_switch<&Config::keep_connections>, show_switch<&Config::keep_connections>},
+    {{"huge-pages", "on", kSwitch, "ask the kernel for transparent huge pages under the arena"}, set_switch<&Config::huge_pages>, show_switch<&Config::huge_pages>},
     {{"verify-on-recovery", "off", kSwitch, "test the checksum of every page at a restart, not only when it is got"},
-     set_switch<&Config::verify_on_recovery>},
-    {{"log-level", "info", "error, warning, info or debug", "what is logged"}, set_log_level},
+     set_switch<&Config::verify_on_recovery>, show_switch<&Config::verify_on_recovery>},
+    {{"log-level", "info", "error, warning, info or debug", "what is logged"},
+     set_name<&Config::log_level, kLogLevels>, show_name<&Config::log_level, kLogLevels>},
     {{"client-weight", "100", "0 to 65535", "share of a client without a policy of its own; 0: evicted first"},
-     set_number<&Config::client_weight, 0, 65535>},
+     set_number<&Config::client_weight, 0, 65535>, show_number<&Config::client_weight>},
     {{"client-cap", "none", kSizesOrNone, "most pages, counted uncompressed, that such a client may keep"},
-     set_size_or_none<&Config::client_cap_bytes>},
+     set_size_or_none<&Config::client_cap_bytes>, show_size_or_none<&Config::client_cap_bytes>},
     {{"client-min", "none", kSizesOrNone, "ephemeral pages, counted uncompressed, that are not evicted for others"},
-     set_size_or_none<&Config::client_min_bytes>},
-    {{"client-compress", "on", kSwitch, "compress such a client's pages"}, set_switch<&Config::client_compress>},
-    {{"client-dedup", "off", kSwitch, "keep equal pages of one such client once"}, set_switch<&Config::client_dedup>},
+     set_size_or_none<&Config::client_min_bytes>, show_size_or_none<&Config::client_min_bytes>},
+    {{"client-compress", "on", kSwitch, "compress such a client's pages"}, set_switch<&Config::client_compress>, show_switch<&Config::client_compress>},
+    {{"client-dedup", "off", kSwitch, "keep equal pages of one such client once"}, set_switch<&Config::client_dedup>, show_switch<&Config::client_dedup>},
 };
 
 }  // namespace

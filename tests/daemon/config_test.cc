@@ -37,8 +37,8 @@ Config config_of(std::string_view text) {
 
 TEST(Config, DefaultsArePercentagesOfTheHost) {
   const Config config = config_of("");
-  EXPECT_EQ(config.memory_bytes, kHost.memory_bytes / 100 * 25);
-  EXPECT_EQ(config.memory_bytes_max, kHost.memory_bytes / 100 * 100);
+  EXPECT_EQ(config.memory_bytes, uint64_t{4} << 30);
+  EXPECT_EQ(config.memory_bytes_max, kHost.memory_bytes);
   EXPECT_EQ(config.shards, 4u);
   EXPECT_EQ(config.memfd_socket, "/run/xen-tmem/memfd.sock");
   EXPECT_TRUE(config.client_compress);

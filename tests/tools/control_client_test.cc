@@ -145,8 +145,28 @@ TEST(Cli, HelpIsCompleteAndNoCommandIsAUsageError) {
   EXPECT_EQ(run_tool({"lsit"}).status, 2);
   EXPECT_EQ(run_tool({"list", "--frobnicate"}).status, 2);
   EXPECT_EQ(run_tool({"list", "a", "b"}).status, 2);
+  EXPECT_EQ(run_tool({}).err, "xen-tmemctl: no command was given; see xen-tmemctl --help\n");
+  EXPECT_EQ(run_tool({"config"}).err, "xen-tmemctl: no command was given; see xen-tmemctl config --help\n");
   EXPECT_THAT(run_tool({"--version"}).out, HasSubstr("xen-tmemctl "));
   EXPECT_THAT(run_tool({"set", "--help"}).out, HasSubstr("weight=N"));
+}
+
+TEST(Cli, AWrongWordIsNamedWithTheNearestRightOne) {
+  const std::pair<std::vector<std::string>, std::string> cases[] = {
+      {{"lsit"}, "unknown command 'lsit'; did you mean 'list'?"},
+      {{"--timeout", "1", "frezee", "web1"}, "unknown command 'frezee'; did you mean 'freeze'?"},
+      {{"config", "chekc"}, "unknown command 'chekc'; did you mean 'check'?"},
+      {{"destroy"}, "unknown command 'destroy'; did you mean 'destroy-pool'?"},
+      {{"xyzzy"}, "unknown command 'xyzzy'; see xen-tmemctl --help"},
+      {{"list", "--jsno"}, "unknown option '--jsno'; did you mean '--json'?"},
+      {{"--socekt", "/x", "list"}, "unknown option '--socekt'; did you mean '--socket'?"},
+      {{"li\033st\n"}, "unknown command 'li?st?'; did you mean 'list'?"},
+  };
+  for (const auto& [arguments, said] : cases) {
+    const Ran ran = run_tool(arguments);
+    EXPECT_EQ(ran.status, 2);
+    EXPECT_EQ(ran.err, "xen-tmemctl: " + said + "\n");
+  }
 }
 
 }  // namespace

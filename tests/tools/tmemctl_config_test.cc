@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <set>
+#include <sstream>
 
+#include "daemon/config.h"
 #include "tools/tmemctl_run.h"
 
 namespace tmem::test {
@@ -32,10 +35,31 @@ TEST_F(TmemctlConfig, AGoodFileIsGoodAndShown) {
   EXPECT_EQ(check.status, 0) << check.err;
   EXPECT_EQ(check.out, "the configuration is good\n");
   auto json = run_tool({"config", "show", path, "--json"}).json();
-  EXPECT_EQ(json["schema"], "xen-tmem/config-show/1");
-  EXPECT_EQ(json["values"]["shards"], 1);
-  EXPECT_FALSE(json["keys"].empty());
-  EXPECT_THAT(run_tool({"config", "show", path}).out, HasSubstr("shards: 1\n"));
+  EXPECT_EQ(json["schema"], "xen-tmem/config-show/2");
+  for (const auto& key : json["keys"]) {
+    if (key["name"] != "shards") continue;
+    EXPECT_EQ(key["value"], "1");
+    EXPECT_EQ(key["line"], 2);
+  }
+  EXPECT_THAT(run_tool({"config", "show", path}).out, HasSubstr("# " + path + "\nshards = 1\n"));
+}
+
+// Every key under its own name, and nothing but a file: it may be written to a file, judged good, and comes to the same.
+TEST_F(TmemctlConfig, WhatIsShownIsAFileThatComesToTheSame) {
+  write("shards = 3\nmemory = 10%\nxen = off\nxen-domain = store\nxen-attach = on\nclient-cap = 512M\nlog-level = debug\nkeep-connections = off\n");
+  const Ran first = run_tool({"config", "show", path});
+  for (const ConfigKey& key : config_keys()) EXPECT_THAT(first.out, HasSubstr("\n" + std::string(key.name) + " = ")) << key.name;
+  EXPECT_THAT(first.out, HasSubstr("\nclient-cap = 512M\n"));
+  write(first.out);
+  EXPECT_EQ(run_tool({"config", "check", path}).status, 0);
+  auto without_comments = [](const std::string& text) {
+    std::multiset<std::string> lines;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);)
+      if (!line.starts_with('#')) lines.insert(line);
+    return lines;
+  };
+  EXPECT_EQ(without_comments(run_tool({"config", "show", path}).out), without_comments(first.out));
 }
 
 TEST_F(TmemctlConfig, AnErrorNamesFileAndLine) {

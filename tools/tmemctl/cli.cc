@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "tools/tmemctl/cli.h"
 
-#include <cstdlib>
+#include <string_view>
+#include <vector>
 
+#include "daemon/config.h"
 #include "tools/tmemctl/commands/commands.h"
 #include "tools/tmemctl/text.h"
 
@@ -36,17 +38,46 @@ void add_commands(CLI::App& app, Session& session) {
   add_config_commands(app, session);
 }
 
-// The command that was named, for "see xen-tmemctl set --help".
-std::string command_path(const CLI::App& app) {
-  std::string path = kProgram;
-  for (const CLI::App* command = &app; !command->get_subcommands().empty();) {
-    command = command->get_subcommands().front();
-    path += " " + command->get_name();
-  }
-  return path;
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+// The command that was named, as far as it is one.
+const CLI::App& named_command(const CLI::App& app) {
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  return *command;
 }
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+// For "see xen-tmemctl set --help".
+std::string command_path(const CLI::App& command) {
+  return command.get_parent() == nullptr ? kProgram : command_path(*command.get_parent()) + " " + command.get_name();
+}
+
+// What may stand where the wrong word does: commands, or options with their dashes.
+std::vector<std::string> expected_words(const CLI::App& command, bool options) {
+  std::vector<std::string> words;
+  if (!options)
+    for (const CLI::App* one : command.get_subcommands([](const CLI::App* each) { return !each->get_group().empty(); })) words.push_back(one->get_name());
+  for (const CLI::App* place = options ? &command : nullptr; place != nullptr; place = place->get_parent())
+    for (const CLI::Option* option : place->get_options())
+      for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
+  return words;
+}
+
+// CLI11 says of a misspelt command only that one is required, and of a misspelt option only that it is not expected.
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App& command = named_command(app);
+  const std::string help = "see " + command_path(command) + " --help";
+  for (const std::string& word : app.remaining(true)) {
+    const bool is_option = word.starts_with("-");
+    const std::vector<std::string> words = expected_words(command, is_option);
+    if (words.empty()) break;
+    const std::string_view near = nearest_word(word, std::vector<std::string_view>(words.begin(), words.end()));
+    return std::string("unknown ") + (is_option ? "option '" : "command '") + printable(word) + "'; " +
+           (near.empty() ? help : "did you mean '" + std::string(near) + "'?");
+  }
+  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !command.get_subcommands({}).empty()) return "no command was given; " + help;
+  return printable(first_line(error.what())) + "; " + help;
+}
 
 }  // namespace
 
@@ -66,7 +97,7 @@ int run_tmemctl(const std::vector<std::string>& arguments, std::ostream& out, st
   } catch (const CLI::Success& asked) {  // help or version
     return app.exit(asked, out, err);
   } catch (const CLI::ParseError& error) {
-    err << kProgram << ": " << printable(first_line(error.what())) << "; see " << command_path(app) << " --help\n";
+    err << kProgram << ": " << explain(app, error) << '\n';
     return static_cast<int>(ExitCode::kUsage);
   } catch (const Failure& failure) {
     err << kProgram << ": " << failure.what() << '\n';

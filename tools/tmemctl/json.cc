@@ -74,9 +74,9 @@ Json to_json(const Message& message) {
   return json;
 }
 
-Json schema(const char* name) {
+Json schema(const char* name, unsigned version) {
   Json json = Json::object();
-  json["schema"] = "xen-tmem/" + std::string(name) + "/1";
+  json["schema"] = "xen-tmem/" + std::string(name) + "/" + std::to_string(version);
   return json;
 }
 

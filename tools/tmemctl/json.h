@@ -15,7 +15,7 @@ using Json = nlohmann::ordered_json;
 // Fields marked optional are left out when they are absent; all others are always there.
 Json to_json(const google::protobuf::Message& message);
 // {"schema": "xen-tmem/NAME/1"}, to be filled.
-Json schema(const char* name);
+Json schema(const char* name, unsigned version = 1);
 // One document, two spaces of indent; line: on one line.
 void print_json(std::ostream& out, const Json& json, bool line = false);
 // The same tree as indented "name: value" lines, sizes with their unit.

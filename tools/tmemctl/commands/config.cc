@@ -1,45 +1,14 @@
 // SPDX-License-Identifier: MIT
 // config check, config show: the service's configuration, judged by the same parser as the service's. Needs no service.
-#include "daemon/config.h"
+#include <algorithm>
 
+#include "daemon/config.h"
 #include "tools/tmemctl/commands/commands.h"
 #include "tools/tmemctl/json.h"
 #include "tools/tmemctl/text.h"
 
 namespace tmem::tool {
 namespace {
-
-const char* to_string(LogLevel level) {
-  switch (level) {
-    case LogLevel::kError: return "error";
-    case LogLevel::kWarning: return "warning";
-    case LogLevel::kInfo: return "info";
-    case LogLevel::kDebug: return "debug";
-  }
-  return "";
-}
-
-Json values(const Config& config) {
-  return {{"memory_bytes", config.memory_bytes},
-          {"memory_bytes_max", config.memory_bytes_max},
-          {"shards", config.shards},
-          {"memfd_socket", config.memfd_socket},
-          {"control_socket", config.control_socket},
-          {"recover_grace_seconds", config.recover_grace_seconds},
-          {"suspend_grace_seconds", config.suspend_grace_seconds},
-          {"suspended_clients_max", config.suspended_clients_max},
-          {"poll_window_us", config.poll_window_us},
-          {"ring_order_max", config.ring_order_max},
-          {"clients_max", config.clients_max},
-          {"huge_pages", config.huge_pages},
-          {"verify_on_recovery", config.verify_on_recovery},
-          {"log_level", to_string(config.log_level)},
-          {"client_weight", config.client_weight},
-          {"client_cap_bytes", config.client_cap_bytes},
-          {"client_min_bytes", config.client_min_bytes},
-          {"client_compress", config.client_compress},
-          {"client_dedup", config.client_dedup}};
-}
 
 Json error_list(const std::vector<ConfigError>& errors) {
   Json list = Json::array();
@@ -48,12 +17,13 @@ Json error_list(const std::vector<ConfigError>& errors) {
 }
 
 // Prints the errors; the exit status is 1 when there is one.
-Config load(Session& session, const std::string& path, std::vector<ConfigError>& errors) {
-  Config config = load_config(path, HostFigures::read(), errors);
+std::vector<ConfigSetting> load(Session& session, const std::string& path, std::vector<ConfigError>& errors) {
+  std::vector<ConfigSetting> settings;
+  load_config(path, HostFigures::read(), errors, &settings);
   if (!errors.empty()) session.exit_code = ExitCode::kFailed;
   if (!session.json)
     for (const ConfigError& error : errors) session.err << "xen-tmemctl: " << printable(error.to_string()) << '\n';
-  return config;
+  return settings;
 }
 
 void run_check(Session& session, const std::string& path) {
@@ -68,20 +38,37 @@ void run_check(Session& session, const std::string& path) {
   }
 }
 
+// A file that comes to the same: the keys together that were decided in one place, each place as a comment before them.
+void print_file(std::ostream& out, const std::vector<ConfigSetting>& settings) {
+  std::vector<std::string> places;
+  for (const ConfigSetting& setting : settings)
+    if (std::find(places.begin(), places.end(), setting.file) == places.end()) places.push_back(setting.file);
+  for (const std::string& place : places) {
+    out << "# " << printable(place) << '\n';
+    for (const ConfigSetting& setting : settings)
+      if (setting.file == place) out << setting.name << " = " << setting.value << '\n';
+  }
+}
+
 void run_show(Session& session, const std::string& path) {
   std::vector<ConfigError> errors;
-  Config config = load(session, path, errors);
+  const std::vector<ConfigSetting> settings = load(session, path, errors);
+  // Values of files with errors are not what a service would run with, since it would not start.
+  const bool good = errors.empty();
   if (!session.json) {
-    // Values of a file with errors are not what a service would run with, since it would not start.
-    if (errors.empty()) print_tree(session.out, values(config), session.human);
+    if (good) print_file(session.out, settings);
     return;
   }
-  Json document = schema("config-show");
+  Json document = schema("config-show", 2);
   document["errors"] = error_list(errors);
-  document["values"] = errors.empty() ? values(config) : Json(nullptr);
   document["keys"] = Json::array();
-  for (const ConfigKey& key : config_keys())
-    document["keys"].push_back({{"name", key.name}, {"default", key.default_value}, {"allowed", key.allowed}, {"meaning", key.meaning}});
+  for (size_t i = 0; i < settings.size(); i++) {
+    const ConfigSetting& setting = settings[i];
+    const ConfigKey& key = config_keys()[i];
+    document["keys"].push_back({{"name", key.name}, {"value", good ? Json(setting.value) : Json(nullptr)}, {"given", setting.given},
+                                {"file", setting.line != 0 ? Json(setting.file) : Json(nullptr)}, {"line", setting.line},
+                                {"default", key.default_value}, {"allowed", key.allowed}, {"meaning", key.meaning}});
+  }
   print_json(session.out, document);
 }
 
@@ -98,6 +85,7 @@ void add_config_commands(CLI::App& app, Session& session) {
   check->callback([path, &session] { run_check(session, *path); });
   CLI::App* show = add_reading(*config, session, "show", "Print what the files and the defaults come to");
   show->add_option("FILE", *path, std::string("Instead of ") + kConfigPathDefault + "; FILE.d/*.conf is read too");
+  show->footer("Prints a file that comes to the same, percentages and 'auto' resolved, and says where each value is from.");
   show->callback([path, &session] { run_show(session, *path); });
 }
 
