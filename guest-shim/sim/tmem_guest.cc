@@ -67,11 +67,16 @@ Options parse(int argc, char** argv) {
   app.add_flag("--verify", o.verify, "do the work again in plenty of memory, and compare");
   app.add_flag("--progress", o.progress, "a line each second on standard error");
   app.add_flag("--json", o.json, "the result as JSON on standard output");
-  app.footer("Exit status: 0 right; 1 wrong bytes; 2 cannot start; 3 a page was lost; 4 the tree changed meanwhile.");
+  app.footer("Exit status: 0 right; 1 wrong bytes; 2 wrong arguments or cannot start; 3 a page was lost; 4 the tree changed meanwhile.");
+  app.set_version_flag("--version", "tmem-guest " TMEM_VERSION);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // help or version
+    std::exit(app.exit(asked));
   } catch (const CLI::ParseError& error) {
-    std::exit(app.exit(error) == 0 ? kRight : kCannotStart);
+    const std::string text = error.what();
+    std::fprintf(stderr, "tmem-guest: %s; see tmem-guest --help\n", text.substr(0, text.find('\n')).c_str());
+    std::exit(kCannotStart);
   }
   if (o.socket.empty() && o.swap_file.empty()) o.socket = TMEM_MEMFD_SOCKET;
   if (o.bytes == 0) {
@@ -214,14 +219,14 @@ int main(int argc, char** argv) {
   const Options o = parse(argc, argv);
   const std::vector<CachedFile> files = list_tree(o.tree, o.bytes);
   if (files.empty()) {
-    std::fprintf(stderr, "%s: no readable files; give another --tree\n", o.tree.c_str());
+    std::fprintf(stderr, "tmem-guest: no readable file of 1 to %" PRIu64 " bytes under %s; give another --tree, or more --bytes\n", o.bytes, o.tree.c_str());
     return kCannotStart;
   }
   const uint64_t memory_bytes = Workload::memory_bytes(o.bytes);
   Guest guest;
   std::string error;
   if (!start(o, memory_bytes, guest, error)) {
-    std::fprintf(stderr, "%s: %s\n", o.name.c_str(), error.c_str());
+    std::fprintf(stderr, "tmem-guest: %s\n", error.c_str());
     return kCannotStart;
   }
   const auto since = Clock::now();

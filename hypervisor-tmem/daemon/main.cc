@@ -80,8 +80,12 @@ int main(int argc, char** argv) {
   declare(app, arguments);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // help or version
+    return app.exit(asked);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? tmem::kExitOk : tmem::kExitUsage;
+    const std::string text = error.what();
+    std::fprintf(stderr, "xen-tmemd: %s; see xen-tmemd --help\n", text.substr(0, text.find('\n')).c_str());
+    return tmem::kExitUsage;
   }
   const bool check = app.count("--check-config") != 0;
   const std::string path = check && !arguments.check_path.empty() ? arguments.check_path : arguments.config_path;

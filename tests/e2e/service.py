@@ -17,7 +17,7 @@ WAIT_S = int(os.environ.get("TMEM_WAIT_S", "60"))  # far above what is needed: r
 
 def program(name):
     """The built program of that name."""
-    for folder in ("bin", "hypervisor-tmem/daemon", "tools/tmemctl", "guest-shim/sim", "tools/tmem-inspect", "tools/tmem-load"):
+    for folder in ("bin", "hypervisor-tmem/daemon", "tools/tmemctl", "tools/tmem-inspect", "xenstore-config/agent"):
         path = os.path.join(BUILD, folder, name)
         if os.access(path, os.X_OK) and os.path.isfile(path):
             return path

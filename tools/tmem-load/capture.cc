@@ -43,13 +43,13 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
-  // Waits until its memory has grown to so many pages or has stopped growing; stops it. False: it ended before that.
+  // Waits until its own memory has grown to so many pages or has stopped growing; stops it. False: it ended before that.
   bool ripen(size_t pages) {
     size_t last = 0, same = 0;
     for (int i = 0; i < 400 && same < 20; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(25));
       if (::waitpid(pid_, nullptr, WNOHANG) != 0) return pid_ = -1, false;
-      const size_t now = resident();
+      const size_t now = anonymous();
       if (now >= pages) break;
       same = now == last && now > 2000 ? same + 1 : 0;
       last = now;
@@ -59,11 +59,11 @@ class Program {
   pid_t pid() const { return pid_; }
 
  private:
-  size_t resident() const {
+  size_t anonymous() const {
     std::ifstream statm("/proc/" + std::to_string(pid_) + "/statm");
-    size_t size = 0, pages = 0;
-    statm >> size >> pages;
-    return pages;
+    size_t size = 0, resident = 0, of_files = 0;
+    statm >> size >> resident >> of_files;
+    return resident - of_files;
   }
   pid_t pid_;
 };
@@ -72,10 +72,11 @@ class Program {
 void read_range(int pagemap, int memory, uint64_t begin, uint64_t end, std::vector<std::byte>& out) {
   constexpr uint64_t kPresent = uint64_t{1} << 63, kFileOrShared = uint64_t{1} << 61;
   std::vector<uint64_t> entries(kRunPages);
-  for (uint64_t at = begin; at + kRunPages * kPage <= end; at += kRunPages * kPage) {
-    const ssize_t bytes = static_cast<ssize_t>(entries.size() * sizeof(uint64_t));
+  for (uint64_t at = begin; at < end; at += kRunPages * kPage) {
+    const size_t count = std::min<uint64_t>(kRunPages, (end - at) / kPage);
+    const ssize_t bytes = static_cast<ssize_t>(count * sizeof(uint64_t));
     if (::pread(pagemap, entries.data(), static_cast<size_t>(bytes), static_cast<off_t>(at / kPage * 8)) != bytes) return;
-    for (size_t i = 0; i < kRunPages; ++i) {
+    for (size_t i = 0; i < count; ++i) {
       if ((entries[i] & kPresent) == 0 || (entries[i] & kFileOrShared) != 0) continue;
       const size_t old = out.size();
       out.resize(old + kPage);
@@ -101,16 +102,17 @@ std::vector<std::byte> anonymous_pages(pid_t pid) {
   return out;
 }
 
-// An even sample, in runs of neighbours.
+// An even sample of at most so many pages, in runs of neighbours.
 std::vector<std::byte> sample(std::vector<std::byte> pages, size_t pages_max) {
   const size_t runs = pages.size() / (kPage * kRunPages);
-  const size_t wanted = pages_max / kRunPages;
-  if (runs <= wanted) return pages;
+  const size_t wanted = (pages_max + kRunPages - 1) / kRunPages;
   std::vector<std::byte> out;
-  for (size_t i = 0; i < wanted; ++i) {
+  if (runs <= wanted) out = std::move(pages);
+  else for (size_t i = 0; i < wanted; ++i) {
     const auto first = pages.begin() + static_cast<std::ptrdiff_t>(i * runs / wanted * kRunPages * kPage);
     out.insert(out.end(), first, first + kRunPages * kPage);
   }
+  out.resize(std::min(out.size(), pages_max * kPage));
   return out;
 }
 
@@ -150,6 +152,12 @@ void PageCorpus::add(const std::string& name, std::vector<std::byte> pages) {
   bytes_.insert(bytes_.end(), pages.begin(), pages.end());
 }
 
+PageCorpus PageCorpus::made_of(std::vector<std::byte> pages) {
+  PageCorpus corpus;
+  corpus.add("given", std::move(pages));
+  return corpus;
+}
+
 PageCorpus PageCorpus::capture(size_t pages_max) {
   char folder[] = "/tmp/tmem-capture-XXXXXX";
   if (::mkdtemp(folder) == nullptr) return {};
@@ -166,12 +174,12 @@ PageCorpus PageCorpus::capture(size_t pages_max) {
                   "-fpreprocessed " + unit + ".ii -o /dev/null"},
       {"sort", "exec bash -c \"exec sort -S 256M <(find /usr -printf '%p %s %t %i\\\\n'; sleep 3600)\""},
   };
-  const size_t share = pages_max / std::size(programs);
+  const size_t share = (pages_max + std::size(programs) - 1) / std::size(programs);
   PageCorpus corpus;
   for (const auto& [name, command] : programs) {
     Program program(command);
     if (!program.ripen(share + share / 2)) continue;
-    corpus.add(name, sample(anonymous_pages(program.pid()), share));
+    corpus.add(name, sample(anonymous_pages(program.pid()), std::min(share, pages_max - corpus.count())));
   }
   std::error_code error;
   std::filesystem::remove_all(folder, error);

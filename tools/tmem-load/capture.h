@@ -20,6 +20,8 @@ class PageCorpus {
 
   // At most pages_max pages, in equal parts where all programs are there. Takes a few seconds. May be empty.
   static PageCorpus capture(size_t pages_max);
+  // Of whole pages that the caller has.
+  static PageCorpus made_of(std::vector<std::byte> pages);
 
  private:
   void add(const std::string& name, std::vector<std::byte> pages);

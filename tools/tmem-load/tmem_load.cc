@@ -32,9 +32,9 @@ Options parse(int argc, char** argv) {
   CLI::App app{"Loads the service with pages of real processes, and measures."};
   app.add_option("--socket", o.socket, "socket of the service")->capture_default_str();
   app.add_option("--name", o.name, "name shown by the service")->capture_default_str();
-  app.add_option("--threads", o.load.threads)->check(CLI::Range(1, 64))->capture_default_str();
-  app.add_option("--queues", o.queues, "default: one for each shard");
-  app.add_option("--ring-order", o.ring_order)->check(CLI::Range(TMEMIF_RING_ORDER_MIN, TMEMIF_RING_ORDER_MAX))->capture_default_str();
+  app.add_option("--threads", o.load.threads, "threads that load at the same time")->check(CLI::Range(1, 64))->capture_default_str();
+  app.add_option("--queues", o.queues, "queues to ask for; default: one for each shard");
+  app.add_option("--ring-order", o.ring_order, "a queue has two to the power of this requests")->check(CLI::Range(TMEMIF_RING_ORDER_MIN, TMEMIF_RING_ORDER_MAX))->capture_default_str();
   app.add_option("--pages", o.load.working_set_pages, "handles in use")->check(CLI::Range(1u, 1u << 28))->capture_default_str();
   app.add_option("--capture", o.capture_pages, "page contents to take from processes")->check(CLI::Range(1u, 1u << 20))->capture_default_str();
   app.add_option("--put", o.load.put_weight, "weight of puts in the mix")->check(CLI::Range(0u, 1000u))->capture_default_str();
@@ -42,18 +42,23 @@ Options parse(int argc, char** argv) {
   app.add_option("--flush", o.load.flush_weight, "weight of flushes")->check(CLI::Range(0u, 1000u))->capture_default_str();
   app.add_option("--operations", o.load.operations_max, "end after so many; default: after --seconds");
   app.add_option("--seconds", o.load.seconds_max, "end after so long; default 10 without --operations");
-  app.add_option("--seed", o.load.seed)->capture_default_str();
+  app.add_option("--seed", o.load.seed, "seed of handles, operations and pages")->capture_default_str();
   app.add_flag("--ephemeral", o.ephemeral, "an ephemeral pool instead of a persistent one");
   app.add_flag("--verify", o.load.verify, "compare the bytes of every get");
   app.add_flag("--hold", o.hold, "keep the pages after the result was printed, until standard input ends");
   app.add_flag("--json", o.json, "the result as JSON on standard output");
-  app.footer("Exit status: 0 right; 1 a page was lost or wrong; 2 cannot start.");
+  app.set_version_flag("--version", "tmem-load " TMEM_VERSION);
+  app.footer("Exit status: 0 right; 1 a page was lost or wrong; 2 wrong arguments or cannot start.");
   try {
     app.parse(argc, argv);
     if (o.load.put_weight + o.load.get_weight + o.load.flush_weight == 0)
       throw CLI::ValidationError("--put, --get, --flush", "at least one weight must be above zero");
+  } catch (const CLI::Success& asked) {  // help or version
+    std::exit(app.exit(asked));
   } catch (const CLI::ParseError& error) {
-    std::exit(app.exit(error) == 0 ? kRight : kCannotStart);
+    const std::string text = error.what();
+    std::fprintf(stderr, "tmem-load: %s; see tmem-load --help\n", text.substr(0, text.find('\n')).c_str());
+    std::exit(kCannotStart);
   }
   o.load.persistent = !o.ephemeral;
   if (o.load.operations_max == 0 && o.load.seconds_max == 0) o.load.seconds_max = 10;
@@ -70,7 +75,7 @@ nlohmann::json to_json(const Options& o, const PageCorpus& corpus, const LoadRes
   tmem_front_read_stats(front, &s);
   const double operations = static_cast<double>(r.put.count() + r.get.count() + r.flush.count());
   return {{"schema", "tmem-load/1"}, {"seed", o.load.seed}, {"threads", o.load.threads}, {"persistent", o.load.persistent},
-          {"working_set_pages", o.load.working_set_pages}, {"sources", corpus.source()}, {"seconds", r.seconds},
+          {"working_set_pages", o.load.working_set_pages}, {"pages_wanted", o.capture_pages}, {"pages_captured", corpus.count()}, {"sources", corpus.source()}, {"seconds", r.seconds},
           {"operations_per_second", operations / r.seconds},
           {"page_bytes_per_second", static_cast<double>(r.put_stored + r.get_hit) * 4096 / r.seconds},
           {"put", latency(r.put)}, {"get", latency(r.get)}, {"flush", latency(r.flush)},
@@ -120,9 +125,12 @@ int main(int argc, char** argv) {
   const PageCorpus corpus = PageCorpus::capture(o.capture_pages);
   const uint32_t flags = TMEMIF_POOL_FLAGS(o.load.persistent ? TMEMIF_POOL_PERSISTENT : 0u);
   if (corpus.count() == 0 || tmem_front_new_pool(connection->front(), o.load.pool, flags, nullptr) != TMEMIF_OK) {
-    std::fprintf(stderr, "tmem-load: %s\n", corpus.count() == 0 ? "no pages to be had" : "the service refuses a pool");
+    std::fprintf(stderr, "tmem-load: %s\n", corpus.count() == 0 ? "no page contents to be had, neither of processes nor of files under /usr; is /tmp writable?"
+                                                              : "the service refuses a pool; see xen-tmemctl doctor");
     return kCannotStart;
   }
+  if (corpus.count() < o.capture_pages)
+    std::fprintf(stderr, "tmem-load: only %zu of %zu page contents could be had (%s); the load repeats them\n", corpus.count(), o.capture_pages, corpus.source().c_str());
   const LoadResult result = run_load(connection->front(), corpus, o.load);
   const nlohmann::json json = to_json(o, corpus, result, connection->front());
   if (o.json) std::printf("%s\n", json.dump(2).c_str());

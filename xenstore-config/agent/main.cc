@@ -117,7 +117,16 @@ int main(int argc, char** argv) {
   app.add_option("--records", arguments.options.places.records, "where the policy of each guest is kept by UUID")->capture_default_str();
   app.add_flag("--once", arguments.once, "one round, then exit; status 1 if something was not yet settled");
   app.add_flag("--debug", arguments.debug, "say more");
-  CLI11_PARSE(app, argc, argv);
+  app.set_version_flag("--version", "xen-tmem-agent " TMEM_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // help or version
+    return app.exit(asked);
+  } catch (const CLI::ParseError& error) {
+    const std::string text = error.what();
+    std::fprintf(stderr, "xen-tmem-agent: %s; see xen-tmem-agent --help\n", text.substr(0, text.find('\n')).c_str());
+    return 2;
+  }
 
   std::vector<tmem::ConfigError> errors;
   const tmem::Config config = tmem::load_config(arguments.config_path, tmem::HostFigures::read(), errors);
