@@ -162,6 +162,8 @@ tool::DoctorFacts healthy() {
   control::Shard& shard = *facts.info->add_shards();
   shard.set_memory_bytes(50 << 20);
   shard.set_memory_bytes_target(100 << 20);
+  facts.config.shards = 1;
+  facts.config.memory_bytes = 100 << 20;
   facts.clients.emplace();
   return facts;
 }
@@ -192,7 +194,18 @@ TEST(Doctor, EachFaultIsFoundByItsCheck) {
       {"version", Level::kWarning, [](Facts& f) { f.info->set_version("0.0.1"); }},
       {"memory", Level::kWarning, [](Facts& f) { f.info->mutable_shards(0)->set_memory_bytes(93 << 20); }},
       {"memory", Level::kProblem, [](Facts& f) { f.info->mutable_shards(0)->set_memory_bytes(100 << 20); }},
-      {"memory", Level::kProblem, [](Facts& f) { f.info->clear_shards(); }},
+      {"memory", Level::kProblem, [](Facts& f) { f.info->clear_shards(), f.config.shards = 0; }},
+      {"configuration", Level::kProblem, [](Facts& f) { f.config_errors.push_back({"tmem.conf", 3, "unknown key 'x'"}); }},
+      {"configuration", Level::kWarning, [](Facts& f) { f.config.shards = 2; }},
+      {"configuration", Level::kNote, [](Facts& f) { f.config.memory_bytes = 200 << 20; }},
+      {"shards", Level::kWarning,
+       [](Facts& f) {
+         control::Shard& other = *f.info->add_shards();
+         other.set_memory_bytes_target(300 << 20);
+         f.info->mutable_shards(0)->set_memory_bytes(80 << 20);
+         f.config.shards = 2;
+         f.config.memory_bytes = 400 << 20;
+       }},
       {"refused-puts", Level::kNote, [](Facts& f) { f.clients->add_clients()->mutable_ops()->set_put_no_space(1); }},
       {"corrupt-pages", Level::kProblem, [](Facts& f) { f.clients->add_clients()->mutable_ops()->set_get_corrupt(1); }},
       {"misbehaved-clients", Level::kWarning, [](Facts& f) { f.clients->add_clients()->set_requests_malformed(1); }},
@@ -223,7 +236,7 @@ TEST(Doctor, ADeadServiceIsAProblemAndTheRestIsSkipped) {
   EXPECT_EQ(ran.status, 1);
   auto json = ran.json();
   EXPECT_EQ(json["schema"], "xen-tmem/doctor/1");
-  EXPECT_EQ(json["problems"], 1);
+  EXPECT_EQ(json["problems"], 1);  // the configuration of this machine, if it has one, is good
   EXPECT_EQ(json["findings"].size(), tool::checks().size());
   EXPECT_THAT(run_tool({"--socket", "/nonexistent/s", "doctor"}).out, HasSubstr("there is no such socket"));
 }

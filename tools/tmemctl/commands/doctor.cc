@@ -31,6 +31,8 @@ DoctorFacts gather(Session& session) {
   } catch (const Failure& failure) {
     facts.unreachable = failure.what();
   }
+  const std::string path = facts.info ? facts.info->config_path() : std::string();
+  facts.config = load_config(path == kConfigPathDefault ? std::string() : path, HostFigures::read(), facts.config_errors);
   return facts;
 }
 

@@ -15,6 +15,9 @@ using Findings = std::vector<Finding>;
 // Memory that cannot be had back by dropping ephemeral pages, as a share of all: from here on refusals are near.
 constexpr uint64_t kMemoryWarnPercent = 90;
 constexpr uint64_t kMemoryProblemPercent = 97;
+// Pages are spread over the shards by a hash: one that is so much fuller than another refuses while there is room.
+constexpr uint64_t kShardsApartPercent = 50;
+constexpr uint64_t kShardRoundingBytes = uint64_t{1} << 20;
 
 Findings service(const DoctorFacts& facts) {
   if (!facts.unreachable.empty()) return {{Level::kProblem, facts.unreachable}};
@@ -58,6 +61,41 @@ Findings memory(const DoctorFacts& facts) {
   if (percent >= kMemoryProblemPercent) return {{Level::kProblem, text + "; puts are refused", remedy}};
   if (percent >= kMemoryWarnPercent) return {{Level::kWarning, text + "; puts will soon be refused", remedy}};
   return {{Level::kOk, text}};
+}
+
+Findings shards(const DoctorFacts& facts) {
+  const control::Shard *fullest = nullptr, *emptiest = nullptr;
+  auto percent = [](const control::Shard& shard) { return shard.memory_bytes() / (shard.memory_bytes_target() / 100 + 1); };
+  for (const control::Shard& shard : facts.info->shards()) {
+    if (fullest == nullptr || percent(shard) > percent(*fullest)) fullest = &shard;
+    if (emptiest == nullptr || percent(shard) < percent(*emptiest)) emptiest = &shard;
+  }
+  if (fullest == nullptr || percent(*fullest) < percent(*emptiest) + kShardsApartPercent) return {};
+  return {{Level::kWarning,
+           "shard " + std::to_string(fullest->id()) + " is " + std::to_string(percent(*fullest)) + " % full, shard " + std::to_string(emptiest->id()) +
+               " only " + std::to_string(percent(*emptiest)) + " %: puts to the one may be refused while the other has room",
+           "give more memory (xen-tmemctl set-memory SIZE); if it stays so, lower 'shards' in " + printable(facts.info->config_path())}};
+}
+
+// What the service runs with and what it would run with after its next start are told apart by what it says of itself.
+Findings configuration(const DoctorFacts& facts) {
+  Findings findings;
+  for (const ConfigError& error : facts.config_errors)
+    findings.push_back({Level::kProblem, printable(error.to_string()) + "; the service would not start with it", "mend it, then: xen-tmemctl config check"});
+  if (!facts.config_errors.empty() || !facts.info) return findings;
+  const auto shards_count = static_cast<uint64_t>(facts.info->shards_size());
+  if (facts.config.shards != shards_count)
+    findings.push_back({Level::kWarning, "there are " + std::to_string(shards_count) + " shards, the configuration says " + std::to_string(facts.config.shards),
+                        "it takes a full stop, which frees all pages: systemctl stop xen-tmemd && systemctl start xen-tmemd"});
+  uint64_t target = 0;
+  for (const control::Shard& shard : facts.info->shards()) target += shard.memory_bytes_target();
+  // Each shard's part is in whole segments.
+  const uint64_t apart = target > facts.config.memory_bytes ? target - facts.config.memory_bytes : facts.config.memory_bytes - target;
+  if (apart > shards_count * kShardRoundingBytes)
+    findings.push_back({Level::kNote, "memory was set to " + format_bytes_unit(target, true) + ", the configuration says " + format_bytes_unit(facts.config.memory_bytes, true),
+                        "change 'memory' in " + printable(facts.info->config_path()) + " if it is to stay, or: xen-tmemctl set-memory " +
+                            std::to_string(facts.config.memory_bytes >> 20) + "M"});
+  return findings;
 }
 
 // One finding for each client of which figure() is not zero.
@@ -140,7 +178,9 @@ constexpr Check kChecks[] = {
     {"service", false, service},
     {"socket", false, socket_permissions},
     {"version", true, version},
+    {"configuration", false, configuration},
     {"memory", true, memory},
+    {"shards", true, shards},
     {"refused-puts", true, refused_puts},
     {"corrupt-pages", true, corrupt_pages},
     {"misbehaved-clients", true, misbehaved},

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/config.h"
 #include "tmem/control.pb.h"
 
 namespace tmem::tool {
@@ -35,6 +36,9 @@ struct DoctorFacts {
   std::optional<control::Info::Reply> info;
   std::optional<control::ListClients::Reply> clients;
   uint64_t freeable_bytes = 0;
+  // What the files say that the service would read at its next start.
+  Config config;
+  std::vector<ConfigError> config_errors;
 };
 
 struct Check {
