@@ -115,7 +115,7 @@ std::optional<std::vector<ControlClient>> ControlService::select(const control::
   }
   const std::string named = selector->has_id() ? std::to_string(selector->id()) : "'" + selector->name() + "'";
   if (out.empty()) {
-    refuse(answer, control::ERROR_NO_CLIENT, "no client " + named + ": it never connected, or it is gone; see the list of clients");
+    refuse(answer, control::ERROR_NO_CLIENT, "no client " + named + ": it never connected, or it is gone; see: xen-tmemctl list");
     return std::nullopt;
   }
   if (out.size() > 1) {
@@ -246,7 +246,7 @@ void ControlService::destroy_pool(const control::DestroyPool::Request& request, 
         for (const auto& pool : *found) {
           if (pool) return destroy_pool_found(client, request, *pool, answer);
         }
-        refuse(answer, control::ERROR_NO_POOL, described(client) + " has no pool " + std::to_string(request.pool()) + "; see the list of its pools");
+        refuse(answer, control::ERROR_NO_POOL, described(client) + " has no pool " + std::to_string(request.pool()) + "; see: xen-tmemctl list");
       });
 }
 
@@ -254,7 +254,7 @@ void ControlService::destroy_pool_found(const ControlClient& client, const contr
   if (pool.persistent && !request.force()) {
     return refuse(answer, control::ERROR_NOT_POSSIBLE,
                   "pool " + std::to_string(request.pool()) + " of " + described(client) +
-                      " is persistent: its pages exist nowhere else and the guest would lose them; use force if that is meant");
+                      " is persistent: its pages exist nowhere else and the guest would lose them; say --force if that is meant");
   }
   const auto pages = per_shard<uint64_t>(host_);
   host_.on_shards(

@@ -27,8 +27,16 @@ class ArenaFile final : public SegmentMemory {
 
   std::byte* base() override { return base_; }
   uint32_t segments_max() const override { return segments_max_; }
+  uint32_t shard() const override { return shard_; }
+  uint32_t shards() const override { return shards_; }
   bool commit(uint32_t segment) override;
   void decommit(uint32_t segment) override;
+
+  // Which shard it belongs to, of how many; before an engine opens it.
+  void set_shard(uint32_t shard, uint32_t shards) {
+    shard_ = shard;
+    shards_ = shards;
+  }
 
   int fd() const { return fd_.get(); }
 
@@ -39,6 +47,7 @@ class ArenaFile final : public SegmentMemory {
   FileDescriptor fd_;
   std::byte* base_;
   uint32_t segments_max_;
+  uint32_t shard_ = 0, shards_ = 1;
 };
 
 }  // namespace tmem

@@ -117,6 +117,7 @@ std::string ShardSet::open_arena(uint32_t number, const Config& config, FileDesc
     return replace_arena(number, config, notifier);
   }
   shards_.back()->arena_ = std::move(adopted.value());
+  shards_.back()->arena_->set_shard(number, config.shards);
   recovered_ = true;
   return {};
 }
@@ -125,6 +126,7 @@ std::string ShardSet::replace_arena(uint32_t number, const Config& config, Notif
   auto created = ArenaFile::create("tmem-" + arena_name(number), segments_max(config, config.shards), config.huge_pages);
   if (!created) return "shard " + std::to_string(number) + " gets no memory from the system; lower 'memory'";
   shards_[number]->arena_ = std::move(created.value());
+  shards_[number]->arena_->set_shard(number, config.shards);
   notifier.forget(kept_name(number, shards_[number]->instance_));
   shards_[number]->instance_ = random_instance();
   notifier.store(kept_name(number, shards_[number]->instance_), shards_[number]->arena_->fd());

@@ -20,12 +20,33 @@ std::string failure(const std::string& path, const char* what, int error, const 
   return "cannot listen on " + path + ": " + what + " (" + std::strerror(error) + "); " + remedy;
 }
 
-// Nobody else between the question whether the socket is stale and its replacement.
-FileDescriptor lock_beside(const std::string& path) {
-  FileDescriptor fd(open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (fd.valid() && flock(fd.get(), LOCK_EX) != 0) return FileDescriptor();
-  return fd;
-}
+// Nobody else between the question whether the socket is stale and its replacement. The file goes away with the lock; who
+// waited for the one that is gone takes another.
+class LockBeside {
+ public:
+  explicit LockBeside(const std::string& path) : path_(path + ".lock") {
+    for (;;) {
+      fd_ = FileDescriptor(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+      if (!fd_.valid()) return;
+      struct stat ours, there;
+      if (flock(fd_.get(), LOCK_EX) != 0 || fstat(fd_.get(), &ours) != 0) {
+        fd_ = FileDescriptor();
+        return;
+      }
+      if (lstat(path_.c_str(), &there) == 0 && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino) return;
+    }
+  }
+  ~LockBeside() {
+    if (fd_.valid()) unlink(path_.c_str());
+  }
+  LockBeside(const LockBeside&) = delete;
+  LockBeside& operator=(const LockBeside&) = delete;
+  bool valid() const { return fd_.valid(); }
+
+ private:
+  std::string path_;
+  FileDescriptor fd_;
+};
 
 }  // namespace
 
@@ -42,7 +63,7 @@ ListeningSocket listen_on(const std::string& path, int type) {
   std::error_code ignored;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
 
-  const FileDescriptor lock = lock_beside(path);
+  const LockBeside lock(path);
   if (!lock.valid()) {
     out.error = failure(path, "no lock file beside it", errno, "run as root, or choose a directory that you may write");
     return out;

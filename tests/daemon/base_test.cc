@@ -102,6 +102,12 @@ TEST_F(Sockets, TheFileIsTheOwnersOnly) {
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 }
 
+TEST_F(Sockets, NothingIsLeftBesideTheSocket) {
+  const ListeningSocket made = listen_on(path_, SOCK_STREAM);
+  const ListeningSocket refused = listen_on(path_, SOCK_STREAM);
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(path_).parent_path())) EXPECT_EQ(entry.path(), path_);
+}
+
 TEST_F(Sockets, ASecondListenerIsRefusedAlsoOfAnotherKind) {
   const ListeningSocket first = listen_on(path_, SOCK_STREAM);
   for (const int type : {SOCK_STREAM, SOCK_SEQPACKET}) {
