@@ -4,12 +4,16 @@
 import contextlib
 import io
 import os
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path.insert(0, os.path.join(TOP, "tools", "lib"))
+import progress  # noqa: E402
 import runner  # noqa: E402
 import stages  # noqa: E402
 
@@ -90,6 +94,28 @@ class Runner(unittest.TestCase):
         lines = ["boot             passed     20.1 s\n", "hello            failed      3.0 s\n", "    no console\n", "1 passed, 1 failed, 0 skipped\n"]
         cases = stages.lab_cases(lines)
         self.assertEqual(cases, [runner.Case("boot", runner.PASSED), runner.Case("hello", runner.FAILED, "no console\n")])
+
+    def test_only_what_is_wrong_is_shown_of_a_build(self):
+        for line in ("../a.cc:3:1: error: expected ';'", "FAILED: a.o", "CMake Error at CMakeLists.txt:3", "ninja: build stopped: subcommand failed."):
+            self.assertTrue(progress.WRONG.search(line), line)
+        for line in ('  TMEM_WERROR="ON"', "[3/9] Building CXX object error.cc.o", "-- Detecting errors"):
+            self.assertFalse(progress.WRONG.search(line), line)
+
+    def test_a_quickstart_that_fails_says_what_and_where_the_logs_are(self):
+        service = os.path.join(self.folder.name, "bin", "xen-tmemd")
+        os.mkdir(os.path.dirname(service))
+        for program, text in (("xen-tmemd", "echo no memory to be had; exit 1"), ("xen-tmemctl", "exit 4")):
+            with open(os.path.join(self.folder.name, "bin", program), "w", encoding="utf-8") as script:
+                script.write(f"#!/bin/sh\n{text}\n")
+            os.chmod(script.name, 0o755)
+        run = subprocess.run([sys.executable, "-B", os.path.join(TOP, "tools", "lib", "quickstart.py"), "--build", self.folder.name],
+                             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False)
+        self.assertEqual(run.returncode, 1, run.stdout + run.stderr)
+        self.assertIn("quickstart: FAILED: xen-tmemd ended with status 1: no memory to be had", run.stderr)
+        logs = os.path.join(TOP, re.search(r"what each program said is in (\S+)", run.stderr).group(1))
+        with open(os.path.join(logs, "xen-tmemd.log"), encoding="utf-8") as log:
+            self.assertEqual(log.read(), "no memory to be had\n")
+        shutil.rmtree(logs)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Copies standard input to a log and shows the last line of it as progress; fails like the command before it in the pipe does
 through pipefail. Usage: command | progress.py LOG"""
+import re
 import sys
 
 from runner import Progress
+
+
+# What a compiler, ninja or cmake says when something is wrong; not a flag that has the word in its name.
+WRONG = re.compile(r"\berror\b:|^FAILED|^CMake Error|^ninja: ", re.IGNORECASE)
 
 
 def main():
@@ -11,7 +16,7 @@ def main():
     with open(sys.argv[1], "w", encoding="utf-8") as log:
         for line in sys.stdin:
             log.write(line)
-            if "error" in line.lower() or line.startswith("FAILED"):
+            if WRONG.search(line):
                 progress.clear()
                 print("   " + line.rstrip())
             elif line.strip():

@@ -34,6 +34,7 @@ class Show:
         self.folder = tempfile.mkdtemp(prefix="quickstart-", dir=os.path.join(top, "build"))
         # a Unix socket's path is short, and the tree's may be long
         self.sockets = tempfile.mkdtemp(prefix="tmem-")
+        self.service_log = os.path.join(self.folder, "xen-tmemd.log")
         self.service = None
         self.guests = {}
 
@@ -48,7 +49,7 @@ class Show:
         config = os.path.join(self.sockets, "tmem.conf")
         with open(config, "w", encoding="utf-8") as f:
             f.write(CONFIG.format(self.sockets))
-        with open(os.path.join(self.sockets, "log"), "wb") as log:
+        with open(self.service_log, "wb") as log:
             self.service = subprocess.Popen([self.program("xen-tmemd"), "--config", config, "--supervise"], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, start_new_session=True)
         self.wait("the service to answer", lambda: self.info() is not None)
@@ -57,7 +58,7 @@ class Show:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
             if self.service and self.service.poll() is not None:
-                with open(os.path.join(self.sockets, "log"), encoding="utf-8", errors="replace") as log:
+                with open(self.service_log, encoding="utf-8", errors="replace") as log:
                     raise Failed(f"xen-tmemd ended with status {self.service.returncode}: {log.read().strip()[-400:]}")
             if time.monotonic() > deadline:
                 raise Failed(f"waited {PATIENCE_S} s for {what}")
@@ -104,7 +105,7 @@ class Show:
         self.guests = {}
         return accounts
 
-    def clean_up(self, keep_service=False):
+    def clean_up(self, keep_service=False, keep_logs=False):
         for process in list(self.guests.values()) + ([] if keep_service else [self.service]):
             if process and process.poll() is None:
                 process.terminate()
@@ -113,7 +114,8 @@ class Show:
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not keep_service and not keep_logs:
+            shutil.rmtree(self.folder, ignore_errors=True)
         if not keep_service:
             shutil.rmtree(self.sockets, ignore_errors=True)
 
@@ -267,13 +269,15 @@ def run(show, keep):
     if keep:
         print(f"\n   the service goes on:  {show.program('xen-tmemctl')} --socket {show.sockets}/control.sock list\n"
               f"   another guest:        {show.program('tmem-guest')} --socket {show.sockets}/memfd.sock --progress\n"
-              f"   stop it:              kill {show.service.pid}; rm -r {show.sockets}")
+              f"   stop it:              kill {show.service.pid}; rm -r {show.sockets} {show.folder}\n"
+              f"   its log:              {show.service_log}")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="tools/quickstart")
     parser.add_argument("--build", required=True)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--before", type=int, default=0, help="seconds that installing and building took")
     options = parser.parse_args()
     top = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
     show, status = Show(os.path.join(top, options.build), top), 1
@@ -282,13 +286,14 @@ def main():
     try:
         run(show, options.keep)
         status = 0
-        print(f"\n   quickstart: all right after {time.monotonic() - start:.0f} s. Next: tools/test")
+        shown = round(time.monotonic() - start)
+        print(f"\n   quickstart: all right after {options.before + shown} s ({options.before} to install and build, {shown} to show). Next: tools/test")
     except Failed as failed:
-        print(f"\n   quickstart: FAILED: {failed}", file=sys.stderr)
+        print(f"\n   quickstart: FAILED: {failed}\n   what each program said is in {os.path.relpath(show.folder, top)}/", file=sys.stderr)
     except KeyboardInterrupt:
         status = 130
     finally:
-        show.clean_up(keep_service=options.keep and status == 0)
+        show.clean_up(keep_service=options.keep and status == 0, keep_logs=status == 1)
     return status
 
 
