@@ -5,6 +5,7 @@
 
 #include "store/arena_impl.h"
 #include "store/recovery.h"
+#include "tmem/failpoint.h"
 
 namespace tmem {
 void Arena::Impl::create() {
@@ -35,6 +36,7 @@ Status Arena::Impl::open(bool verify) {
   }
   if (found.shard != memory.shard() || found.shards != memory.shards()) return Status::kBadArena;
   if (used_beyond_memory()) return Status::kBadArena;
+  failpoint("arena-found");
   return take_up(verify);
 }
 

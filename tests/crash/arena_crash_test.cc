@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <cstring>
 
 #include "crash/arena_op_stream.h"
 #include "support/heap_memory.h"
+#include "tmem/failpoint.h"
 
 namespace tmem::test {
 namespace {
@@ -66,9 +68,74 @@ class ArenaCrash : public ::testing::TestWithParam<Geometry> {
     EXPECT_EQ(keys.size(), stream.model().size());
     ASSERT_EQ(arena.check_invariants(), nullptr) << arena.check_invariants();
   }
+
+  void die_in_an_op(uint64_t round, const char* place, uint64_t when);
+  uint64_t write_and_die(SegmentMemory& shared, uint64_t stream_seed, const char* place, uint64_t when);
 };
 INSTANTIATE_TEST_SUITE_P(Geometries, ArenaCrash, ::testing::Values(Geometry{"Normal", 12}, Geometry{"Cramped", 3}),
                          [](const auto& parameter) { return parameter.param.name; });
+
+// Of the child: where it ends itself, and the how manieth time.
+const char* doomed_place = nullptr;
+uint64_t doomed_left = 0;
+void die_there(const char* name) {
+  if (std::strcmp(name, doomed_place) == 0 && --doomed_left == 0) raise(SIGKILL);
+}
+
+// A child does ops until it dies: at a named place when it comes there for the when-th time, or without one after it has begun
+// its when-th op. How many ops it had begun.
+uint64_t ArenaCrash::write_and_die(SegmentMemory& shared, uint64_t stream_seed, const char* place, uint64_t when) {
+  HeapMemory progress_memory(1, HeapMemory::Kind::kShared);
+  auto& begun = *reinterpret_cast<std::atomic<uint64_t>*>(progress_memory.base());
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::unique_ptr<Arena> arena = make(shared);
+    ArenaOpStream stream(*arena, stream_seed);
+    doomed_place = place;
+    doomed_left = when;
+    if (place != nullptr) failpoint_hook = die_there;
+    while (begun.fetch_add(1) < 1'000'000) stream.step();
+    _exit(0);
+  }
+  EXPECT_GE(child, 0);
+  while (place == nullptr && begun.load() < when) {}
+  if (place == nullptr) kill(child, SIGKILL);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status)) << "it never came there";
+  return begun.load();
+}
+
+void ArenaCrash::die_in_an_op(uint64_t round, const char* place, uint64_t when) {
+  HeapMemory shared(GetParam().segments_max, HeapMemory::Kind::kShared);
+  const uint64_t stream_seed = seed() + round;
+  const uint64_t begun = write_and_die(shared, stream_seed, place, when);
+
+  HeapMemory replayed(GetParam().segments_max);
+  const std::unique_ptr<Arena> arena = make(replayed);
+  ArenaOpStream stream(*arena, stream_seed);
+  for (uint64_t op = 1; op < begun; ++op) stream.step();
+  const Model before = stream.model();
+  stream.step();
+  const Model after = stream.model();
+
+  const std::unique_ptr<Arena> recovered = open(shared, round % 2 == 0);
+  ASSERT_NE(recovered, nullptr);
+  const auto keys = expect_none_wrong(*recovered, before, after);
+  uint32_t twice = 0;
+  for (const auto& [key, stored] : before) {
+    const auto at = after.find(key);
+    if (at == after.end()) continue;
+    ASSERT_TRUE(keys.contains(key)) << "key " << key << " is lost";
+  }
+  for (const auto& [key, times] : keys) twice += times > 1;
+  ASSERT_LE(twice, 1u);
+  ASSERT_EQ(recovered->recovered().skipped_torn, 0u);
+  // An original whose copy took over, or a copy that was never finished. Killed there, it must be so.
+  ASSERT_LE(recovered->recovered().segments_skipped, 1u);
+  ASSERT_GE(recovered->recovered().segments_skipped, place != nullptr ? 1u : 0u);
+  expect_serves(*recovered, round);
+}
 
 TEST_P(ArenaCrash, BetweenTwoOpsLosesNothing) {
   HeapMemory memory(GetParam().segments_max), other(GetParam().segments_max);
@@ -96,51 +163,22 @@ TEST_P(ArenaCrash, BetweenTwoOpsLosesNothing) {
 // A child writes, and is killed somewhere inside an op. The parent does the same ops on an arena of its own to know what may be
 // there: what was before the op, or after it, or for the one key it was about, both.
 TEST_P(ArenaCrash, InTheMiddleOfAnOpLosesNothingButThatOp) {
-  HeapMemory shared(GetParam().segments_max, HeapMemory::Kind::kShared);
-  HeapMemory progress_memory(1, HeapMemory::Kind::kShared);
-  auto& begun = *reinterpret_cast<std::atomic<uint64_t>*>(progress_memory.base());
   Random random(seed());
   for (uint64_t round = 0; round < rounds(); ++round) {
     SCOPED_TRACE(::testing::Message() << "TMEM_SEED=" << seed_or(1) << " round " << round);
-    shared.restore({});
-    begun = 0;
-    const uint64_t stream_seed = seed() + round, kill_at = 1 + random() % 4000;
-    const pid_t child = fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      const std::unique_ptr<Arena> arena = make(shared);
-      ArenaOpStream stream(*arena, stream_seed);
-      for (;;) {
-        begun.fetch_add(1);
-        stream.step();
-      }
-    }
-    while (begun.load() < kill_at) {}
-    kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
+    die_in_an_op(round, nullptr, 1 + random() % 4000);
+    if (HasFatalFailure()) return;
+  }
+}
 
-    HeapMemory replayed(GetParam().segments_max);
-    const std::unique_ptr<Arena> arena = make(replayed);
-    ArenaOpStream stream(*arena, stream_seed);
-    for (uint64_t op = 1; op < begun.load(); ++op) stream.step();
-    const Model before = stream.model();
-    stream.step();
-    const Model after = stream.model();
-
-    const std::unique_ptr<Arena> recovered = open(shared, round % 2 == 0);
-    ASSERT_NE(recovered, nullptr);
-    const auto keys = expect_none_wrong(*recovered, before, after);
-    uint32_t twice = 0;
-    for (const auto& [key, stored] : before) {
-      const auto at = after.find(key);
-      if (at == after.end()) continue;
-      ASSERT_TRUE(keys.contains(key)) << "key " << key << " is lost";
-    }
-    for (const auto& [key, times] : keys) twice += times > 1;
-    ASSERT_LE(twice, 1u);
-    ASSERT_EQ(recovered->recovered().skipped_torn, 0u);
-    ASSERT_LE(recovered->recovered().segments_skipped, 1u);  // an original whose copy took over
-    expect_serves(*recovered, round);
+// Between the copy of a segment and its coming to be the segment, and between that and the end of the original.
+TEST_P(ArenaCrash, InTheMiddleOfACompactionLosesNothing) {
+  Random random(seed());
+  for (uint64_t round = 0; round < rounds(); ++round) {
+    const char* place = round % 2 == 0 ? "segment-copied" : "segment-taken-over";
+    SCOPED_TRACE(::testing::Message() << "TMEM_SEED=" << seed_or(1) << " round " << round << ' ' << place);
+    die_in_an_op(round, place, 1 + random() % 50);
+    if (HasFatalFailure()) return;
   }
 }
 

@@ -142,6 +142,24 @@ TEST_F(CrashTest, KilledAtRandomTheServiceTakesUpTheRingsAndNoPageIsLostOrWrong)
 
 TEST_F(CrashTest, KilledAtRandomClientsConnectAgainAndReplayAndNoPageIsLostOrWrong) { kill_at_random(false, rounds_each_way()); }
 
+// What kills every service that takes it up is not taken up for ever: empty is better than never.
+TEST_F(CrashTest, AnArenaThatEveryServiceDiesOfIsGivenUp) {
+  Supervised service(false, "arena-found:1");
+  const control::Info::Reply before = service.info();
+  ASSERT_EQ(kill(static_cast<pid_t>(before.pid()), SIGKILL), 0);
+  control::Info::Reply after = service.info();
+  while (after.pid() == before.pid()) after = service.info();
+  EXPECT_EQ(after.restarts(), 6u) << "one kill, five that failed to start";
+  EXPECT_NE(after.generation(), before.generation());
+  RawClient client(service.memfd_socket(), seed_);
+  client.connect();
+  client.make_pool();
+  for (int i = 0; i < 1000; ++i) client.work();
+  client.verify_all();
+  expect_all_is_well(client, "after the arenas were given up");
+  EXPECT_EQ(service.stop(), 0);
+}
+
 class NamedPlace : public CrashTest, public testing::WithParamInterface<std::tuple<const char*, bool>> {};
 
 // Each new service dies at the same place again, so that recovery of what a recovery left is tested too.

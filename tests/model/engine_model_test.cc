@@ -324,6 +324,7 @@ void EngineModel::space_op() {
     case 2: static_cast<void>(engine_->flush_ephemeral(id_of(pick(kClients)), pick(64 << 10))); return;
     default:
       for (uint32_t steps = pick(32); steps > 0 && engine_->step(); --steps) {
+        if (pick(64) == 0) return restart();  // with background work half done
       }
   }
 }
