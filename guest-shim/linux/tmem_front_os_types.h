@@ -5,7 +5,9 @@
 
 #include <linux/atomic.h>
 #include <linux/errno.h>
+#include <linux/mutex.h>
 #include <linux/spinlock.h>
+#include <linux/srcu.h>
 #include <linux/string.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -19,6 +21,14 @@ struct tmem_os_lock {
 struct tmem_os_event {
 	atomic_t count;
 	wait_queue_head_t queue;
+};
+
+struct tmem_os_mutex {
+	struct mutex mutex;
+};
+
+struct tmem_os_gate {
+	struct srcu_struct srcu;
 };
 
 #endif /* TMEM_FRONT_OS_TYPES_H */

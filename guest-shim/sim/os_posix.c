@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * core/tmem_front_os.h for a Linux process: a yielding spin lock, a futex, pages that are plain addresses.
+ * core/tmem_front_os.h and core/tmem_lazy_os.h for a Linux process: a yielding spin lock, a futex, pages that are plain
+ * addresses.
  * Owns nothing but the rate limit of the warnings. Thread rule: that of tmem_front_os.h.
  */
 #define _GNU_SOURCE
-#include "tmem_front_os.h"
+#include "tmem_lazy_os.h"
 
 #include <limits.h>
 #include <linux/futex.h>
@@ -62,6 +63,49 @@ void tmem_os_event_signal(struct tmem_os_event *event)
 {
 	__atomic_fetch_add(&event->count, 1, __ATOMIC_RELEASE);
 	syscall(SYS_futex, &event->count, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+void tmem_os_mutex_init(struct tmem_os_mutex *mutex)
+{
+	pthread_mutex_init(&mutex->mutex, NULL);
+}
+
+void tmem_os_mutex_lock(struct tmem_os_mutex *mutex)
+{
+	pthread_mutex_lock(&mutex->mutex);
+}
+
+void tmem_os_mutex_unlock(struct tmem_os_mutex *mutex)
+{
+	pthread_mutex_unlock(&mutex->mutex);
+}
+
+int tmem_os_gate_init(struct tmem_os_gate *gate)
+{
+	__atomic_store_n(&gate->inside, 0, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/*
+ * Both sides read, change and write the one word, so one is first: who enters after a drain began sees what was stored before
+ * it, and who entered before is counted. No fence is needed, which TSan would not understand.
+ */
+int tmem_os_gate_enter(struct tmem_os_gate *gate)
+{
+	__atomic_fetch_add(&gate->inside, 1, __ATOMIC_ACQ_REL);
+	return 0;
+}
+
+void tmem_os_gate_leave(struct tmem_os_gate *gate, int ticket)
+{
+	(void)ticket;
+	__atomic_fetch_sub(&gate->inside, 1, __ATOMIC_RELEASE);
+}
+
+void tmem_os_gate_drain(struct tmem_os_gate *gate)
+{
+	while (__atomic_fetch_add(&gate->inside, 0, __ATOMIC_ACQ_REL))
+		sched_yield();
 }
 
 void *tmem_os_page_map(void *page)

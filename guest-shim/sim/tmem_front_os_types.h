@@ -4,6 +4,7 @@
 #define TMEM_FRONT_OS_TYPES_H
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,15 @@ struct tmem_os_lock {
 /* A futex. */
 struct tmem_os_event {
 	uint32_t count;
+};
+
+struct tmem_os_mutex {
+	pthread_mutex_t mutex;
+};
+
+/* How many are inside. */
+struct tmem_os_gate {
+	uint32_t inside;
 };
 
 #endif /* TMEM_FRONT_OS_TYPES_H */

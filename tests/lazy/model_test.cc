@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// The registry's own code in every order of steps of up to four actors; world.h names the invariants.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "lazy/cases.h"
+
+namespace tmem::test {
+namespace {
+
+class LazyModel : public ::testing::TestWithParam<First> {};
+
+TEST_P(LazyModel, HoldsForEveryTwoActors) {
+  Exploration sum;
+  EXPECT_EQ(explore_all(GetParam(), 2, kNoBound, sum), "");
+  RecordProperty("states", std::to_string(sum.states));
+}
+
+TEST_P(LazyModel, HoldsForEveryThreeActors) {
+  Exploration sum;
+  EXPECT_EQ(explore_all(GetParam(), 3, 2, sum), "");
+  RecordProperty("states", std::to_string(sum.states));
+  std::printf("%llu states, %llu orders\n", static_cast<unsigned long long>(sum.states), static_cast<unsigned long long>(sum.runs));
+}
+
+std::vector<size_t> named(const std::vector<std::string>& names) {
+  std::vector<size_t> set;
+  for (const std::string& name : names) {
+    const auto found = std::find_if(actors().begin(), actors().end(), [&](const NamedActor& actor) { return name == actor.name; });
+    set.push_back(static_cast<size_t>(found - actors().begin()));
+  }
+  return set;
+}
+
+// Threes meet pair by pair; these are the fours where all four share a member or the mutex.
+TEST_P(LazyModel, HoldsForChosenFours) {
+  const std::vector<std::vector<std::string>> fours = {
+      {"store", "load", "register", "connect"},        {"store", "store", "connect", "disconnect"},
+      {"store", "load", "bring_back", "swapoff"},      {"store", "free", "unregister", "connect"},
+      {"swapon", "register", "connect", "unregister"}, {"store", "load", "lose_memory", "bring_back"},
+      {"put", "get", "write_no_room", "mend"},         {"put", "umount", "mount", "get"},
+      {"put", "write", "disconnect", "connect"},       {"put", "get", "umount", "unregister"},
+      {"write_no_room", "mend", "umount", "mount"},    {"mount", "put", "register", "connect"},
+  };
+  for (const auto& names : fours) {
+    const Exploration one = explore_set(GetParam(), named(names), 3);
+    EXPECT_EQ(one.violation, "") << name_set(GetParam(), named(names));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(From, LazyModel, ::testing::Values(First::kCold, First::kLate, First::kUnconnected, First::kWarm),
+                         [](const auto& what) {
+                           return std::string(std::vector<const char*>{"Cold", "Late", "Unconnected", "Warm"}[static_cast<size_t>(what.param)]);
+                         });
+
+}  // namespace
+}  // namespace tmem::test
