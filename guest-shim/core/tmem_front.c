@@ -293,7 +293,7 @@ bool tmem_front_serve_locked(struct tmem_front *front, struct tmem_front_queue *
 
 /* ---- without the lock ---- */
 
-static void enqueue(struct tmem_front *front, struct tmem_front_op *op);
+static bool enqueue(struct tmem_front *front, struct tmem_front_op *op, bool or_not);
 
 /* An op that visits all queues was answered by one. Returns whether it goes on; then it has moved to its next queue. */
 static bool visit_next(struct tmem_front *front, struct tmem_front_op *op)
@@ -329,7 +329,7 @@ static void finish(struct tmem_front *front, struct tmem_front_queue *q, struct 
 		wake = q->sleepers;
 		tmem_os_release(&q->lock);
 		if (more)
-			enqueue(front, op);
+			enqueue(front, op, false);
 		else
 			tmem_front_note_pool(front, op);
 		if (more && wake)
@@ -385,14 +385,19 @@ void tmem_front_settle(struct tmem_front *front, struct tmem_front_queue *q, boo
 		tmem_front_break(front);
 }
 
-static void enqueue(struct tmem_front *front, struct tmem_front_op *op)
+/* or_not: unless it can be sent at once. Returns whether the op was taken. */
+static bool enqueue(struct tmem_front *front, struct tmem_front_op *op, bool or_not)
 {
 	struct tmem_front_queue *q = &front->queue[op->queue];
 	bool asynchronous = op->done != NULL;
-	bool doorbell = false;
+	bool doorbell = false, taken = true;
 
 	tmem_os_acquire(&q->lock);
-	if (q->state == TMEM_FRONT_STATE_CLOSED || q->state == TMEM_FRONT_STATE_BROKEN) {
+	if (or_not)
+		tmem_front_consume_locked(front, q);
+	if (or_not && (q->state != TMEM_FRONT_STATE_CONNECTED || more_to_send(front, q) || !tmem_ring_front_room(&q->ring))) {
+		taken = false;
+	} else if (q->state == TMEM_FRONT_STATE_CLOSED || q->state == TMEM_FRONT_STATE_BROKEN) {
 		tmem_front_complete_locked(q, op, TMEM_FRONT_CLOSED);
 	} else if (op->request.pool >= front->config.pools_max) {
 		tmem_front_complete_locked(q, op, TMEMIF_NO_POOL);
@@ -407,6 +412,22 @@ static void enqueue(struct tmem_front *front, struct tmem_front_op *op)
 		q->stats.requests_delayed += q->backlog != NULL;
 	}
 	tmem_front_settle(front, q, doorbell);
+	return taken;
+}
+
+static bool submit(struct tmem_front *front, struct tmem_front_op *op, bool or_not)
+{
+	uint32_t queue = 0;
+
+	op->finished = 0;
+	op->any_ok = 0;
+	op->losses = tmem_load_once(&front->losses);
+	if (op->request.op >= TMEMIF_OP_PUT && op->request.op <= TMEMIF_OP_FLUSH_PAGE)
+		queue = tmemif_queue_of(op->request.object, op->request.index, tmem_load_once(&front->queues));
+	tmem_store_once(&op->queue, queue);
+	if (op->request.op == TMEMIF_OP_PUT)
+		detect_same_filled(op);
+	return enqueue(front, op, or_not);
 }
 
 /**
@@ -420,17 +441,13 @@ static void enqueue(struct tmem_front *front, struct tmem_front_op *op)
  */
 void tmem_front_submit(struct tmem_front *front, struct tmem_front_op *op)
 {
-	uint32_t queue = 0;
+	submit(front, op, false);
+}
 
-	op->finished = 0;
-	op->any_ok = 0;
-	op->losses = tmem_load_once(&front->losses);
-	if (op->request.op >= TMEMIF_OP_PUT && op->request.op <= TMEMIF_OP_FLUSH_PAGE)
-		queue = tmemif_queue_of(op->request.object, op->request.index, tmem_load_once(&front->queues));
-	tmem_store_once(&op->queue, queue);
-	if (op->request.op == TMEMIF_OP_PUT)
-		detect_same_filled(op);
-	enqueue(front, op);
+/* The same, if nothing delays it: a put's page is not needed any more on return. False: not begun. */
+bool tmem_front_try_submit(struct tmem_front *front, struct tmem_front_op *op)
+{
+	return submit(front, op, true);
 }
 
 /**
@@ -455,24 +472,6 @@ uint32_t tmem_front_poll(struct tmem_front *front, uint32_t queue)
 		doorbell = tmem_front_pump_locked(front, q);
 	tmem_front_settle(front, q, doorbell);
 	return consumed;
-}
-
-/**
- * tmem_front_arm() - ask for a doorbell at the first response that matters to somebody
- * @front: a front whose owner waits for doorbells by itself instead of calling tmem_front_wait()
- * @queue: number of the queue
- *
- * Return: whether it is there already, so that the caller polls instead of sleeping.
- */
-bool tmem_front_arm(struct tmem_front *front, uint32_t queue)
-{
-	struct tmem_front_queue *q = &front->queue[queue];
-	bool there;
-
-	tmem_os_acquire(&q->lock);
-	there = q->state == TMEM_FRONT_STATE_CONNECTED && tmem_front_arm_locked(q);
-	tmem_os_release(&q->lock);
-	return there;
 }
 
 /**

@@ -255,6 +255,7 @@ void tmem_front_read_stats(struct tmem_front *front, struct tmem_front_stats *st
 /* ---- operations; any thread ---- */
 
 void tmem_front_submit(struct tmem_front *front, struct tmem_front_op *op);
+bool tmem_front_try_submit(struct tmem_front *front, struct tmem_front_op *op);
 uint32_t tmem_front_poll(struct tmem_front *front, uint32_t queue);
 bool tmem_front_interrupt(struct tmem_front *front, uint32_t queue);
 bool tmem_front_arm(struct tmem_front *front, uint32_t queue);

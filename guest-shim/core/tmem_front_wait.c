@@ -65,6 +65,24 @@ static void sleep_once(struct tmem_front *front, struct tmem_front_queue *q, str
 }
 
 /**
+ * tmem_front_arm() - ask for a doorbell at the first response that matters to somebody
+ * @front: a front whose owner waits for doorbells by itself instead of calling tmem_front_wait()
+ * @queue: number of the queue
+ *
+ * Return: whether it is there already, so that the caller polls instead of sleeping.
+ */
+bool tmem_front_arm(struct tmem_front *front, uint32_t queue)
+{
+	struct tmem_front_queue *q = &front->queue[queue];
+	bool there;
+
+	tmem_os_acquire(&q->lock);
+	there = q->state == TMEM_FRONT_STATE_CONNECTED && tmem_front_arm_locked(q);
+	tmem_os_release(&q->lock);
+	return there;
+}
+
+/**
  * tmem_front_wait() - wait for the completion of an operation
  * @front: the front
  * @op: submitted, without done()

@@ -148,6 +148,36 @@ TEST_P(FrontTest, MoreThanTheRingHoldsWaitsInOrder) {
   }
 }
 
+TEST_P(FrontTest, AnOpThatWouldWaitIsNotTaken) {
+  std::vector<tmem_front_op> ops(entries() * queues() + 1);
+  uint32_t taken = 0, completed = 0;
+  for (tmem_front_op& op : ops) {
+    const tmem_front_handle handle = handle_of(1, 7, taken);
+    Page page = page_of(taken);  // gone when the op is not yet answered
+    tmem_front_op_page(&op, TMEMIF_OP_PUT, &handle, page.data());
+    op.context = &completed;
+    op.done = [](tmem_front_op* done) { ++*static_cast<uint32_t*>(done->context); };
+    if (!tmem_front_try_submit(&front_.front, &op)) break;
+    op.page = nullptr;
+    ++taken;
+  }
+  EXPECT_GE(taken, entries());
+  EXPECT_LT(taken, ops.size());
+  tmem_front_lost(&front_.front);
+  const tmem_front_handle other = handle_of(1, 8, 0);
+  tmem_front_op late;
+  tmem_front_op_page(&late, TMEMIF_OP_FLUSH_PAGE, &other, nullptr);
+  EXPECT_FALSE(tmem_front_try_submit(&front_.front, &late));
+  const tmem_front_attachment again = service_.connect();
+  EXPECT_EQ(tmem_front_attach(&front_.front, &again), 0);
+  Page page;
+  for (uint32_t i = 0; i < taken; ++i) {
+    EXPECT_EQ(get(i, page), TMEMIF_OK);
+    EXPECT_EQ(page, page_of(i));
+  }
+  EXPECT_EQ(completed, taken);
+}
+
 TEST_P(FrontTest, ADoneThatSubmitsDoesNotNest) {
   struct Chain : CountedOp {
     tmem_front* front;
