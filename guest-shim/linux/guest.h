@@ -63,4 +63,35 @@ int tmem_swapdisk_init(void);
 void tmem_swapdisk_exit(void);
 void tmem_swapdisk_connected(void);
 
+/* hook.c: frontswap and cleancache, where this kernel has them. Calls of one at a time, in the module's and the bus's threads. */
+#ifdef TMEM_HAVE_HOOKS
+int tmem_hooks_begin(void);
+void tmem_hooks_connected(void);
+void tmem_hooks_closed(void);
+void tmem_hooks_end(void);  /* while the connection is still there */
+void tmem_hooks_free(void); /* after it was closed */
+#else
+static inline int tmem_hooks_begin(void)
+{
+	pr_info("this kernel has neither frontswap nor cleancache for modules: swap disks only\n");
+	return 0;
+}
+
+static inline void tmem_hooks_connected(void)
+{
+}
+
+static inline void tmem_hooks_closed(void)
+{
+}
+
+static inline void tmem_hooks_end(void)
+{
+}
+
+static inline void tmem_hooks_free(void)
+{
+}
+#endif
+
 #endif /* TMEM_GUEST_H */

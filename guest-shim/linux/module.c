@@ -54,6 +54,7 @@ int tmem_guest_attached(const struct tmem_front_attachment *attachment, u64 epoc
 static void tmem_guest_connected(struct work_struct *work)
 {
 	tmem_swapdisk_connected();
+	tmem_hooks_connected();
 }
 
 /**
@@ -83,6 +84,7 @@ void tmem_guest_closed(void)
 	tmem_front_close(&tmem_guest.front);
 	get_random_bytes(tmem_guest.nonce, sizeof(tmem_guest.nonce));
 	tmem_guest.epoch = 0;
+	tmem_hooks_closed();
 }
 
 static void tmem_guest_give_up(struct work_struct *work)
@@ -129,11 +131,17 @@ static int __init tmem_init(void)
 	error = tmem_swapdisk_init();
 	if (error)
 		goto out_free_front;
-	error = tmem_bus_init();
+	error = tmem_hooks_begin();
 	if (error)
 		goto out_swapdisk;
+	error = tmem_bus_init();
+	if (error)
+		goto out_hooks;
 	return 0;
 
+out_hooks:
+	tmem_hooks_end();
+	tmem_hooks_free();
 out_swapdisk:
 	tmem_swapdisk_exit();
 out_free_front:
@@ -143,6 +151,7 @@ out_free_front:
 
 static void __exit tmem_exit(void)
 {
+	tmem_hooks_end();
 	tmem_swapdisk_exit();
 	tmem_bus_exit();
 	cancel_delayed_work_sync(&tmem_guest.give_up);
@@ -150,6 +159,7 @@ static void __exit tmem_exit(void)
 	mutex_lock(&tmem_guest.lock);
 	tmem_front_close(&tmem_guest.front);
 	mutex_unlock(&tmem_guest.lock);
+	tmem_hooks_free();
 	vfree(tmem_guest.front_memory);
 }
 

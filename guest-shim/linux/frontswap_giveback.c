@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bringing pages back from the service, into memory and from there to the swap device: all of them, so that the module can
+ * leave (frontswap=0), or down to a number (pages_target). Stopped by a signal or for lack of memory it ends with an error,
+ * and what is still in the service stays there.
+ *
+ * The kernel does the walking, as it does for swapoff: frontswap_shrink(). That one goes on until the whole swap area is
+ * empty, or a signal is pending. So when the goal is reached the walker is told to look for signals, and finds none after
+ * that; likewise when a round has brought nothing for a while.
+ *
+ * Each page has its place on the swap device all the time, so that there is room for it is certain; memory is only needed for
+ * those under way. If the kernel runs out of it all the same, it is the process that asked for this which is killed.
+ *
+ * Locking: tmem_giveback_mutex for one at a time; tmem_giveback_lock for the walker and its goal, taken where pages are freed.
+ */
+#include "hook.h"
+
+#include <linux/frontswap.h>
+#include <linux/module.h>
+#include <linux/oom.h>
+#include <linux/sched/signal.h>
+#include <linux/timer.h>
+
+#define TMEM_GIVEBACK_STALL (10 * HZ)
+#define TMEM_GIVEBACK_TELL 16384u
+
+bool tmem_frontswap_on = true;
+static DEFINE_MUTEX(tmem_giveback_mutex);
+static DEFINE_SPINLOCK(tmem_giveback_lock);
+static struct task_struct *tmem_giveback_walker;
+static u64 tmem_giveback_target;
+static u64 tmem_giveback_seen;
+
+/* Under tmem_giveback_lock. */
+static void tmem_giveback_stop(void)
+{
+	set_tsk_thread_flag(tmem_giveback_walker, TIF_SIGPENDING);
+	wake_up_process(tmem_giveback_walker);
+}
+
+static void tmem_giveback_look(struct timer_list *timer)
+{
+	u64 left = tmem_frontswap_all_pages();
+	unsigned long flags;
+
+	spin_lock_irqsave(&tmem_giveback_lock, flags);
+	if (tmem_giveback_walker) {
+		if (left == tmem_giveback_seen)
+			tmem_giveback_stop();
+		tmem_giveback_seen = left;
+		mod_timer(timer, jiffies + TMEM_GIVEBACK_STALL);
+	}
+	spin_unlock_irqrestore(&tmem_giveback_lock, flags);
+}
+static DEFINE_TIMER(tmem_giveback_timer, tmem_giveback_look);
+
+/**
+ * tmem_frontswap_page_gone() - a page left the service
+ * @left: how many are there still
+ *
+ * Context: any.
+ */
+void tmem_frontswap_page_gone(u64 left)
+{
+	unsigned long flags;
+
+	if (!READ_ONCE(tmem_giveback_walker))
+		return;
+	spin_lock_irqsave(&tmem_giveback_lock, flags);
+	if (tmem_giveback_walker && left <= tmem_giveback_target)
+		tmem_giveback_stop();
+	spin_unlock_irqrestore(&tmem_giveback_lock, flags);
+	if (left % TMEM_GIVEBACK_TELL == 0)
+		pr_info("bringing pages back: %llu left\n", left);
+}
+
+/* The mark of a signal that nobody sent. */
+static void tmem_giveback_clear_signal(void)
+{
+	struct sighand_struct *mine = rcu_dereference_protected(current->sighand, true); /* as long as we run */
+
+	spin_lock_irq(&mine->siglock);
+	recalc_sigpending();
+	spin_unlock_irq(&mine->siglock);
+}
+
+static void tmem_giveback_walk(void)
+{
+	bool was_origin = oom_task_origin(current);
+
+	tmem_giveback_seen = tmem_frontswap_all_pages();
+	WRITE_ONCE(tmem_giveback_walker, current);
+	mod_timer(&tmem_giveback_timer, jiffies + TMEM_GIVEBACK_STALL);
+	if (tmem_frontswap_all_pages() > tmem_giveback_target) {
+		set_current_oom_origin();
+		frontswap_shrink(0);
+		if (!was_origin)
+			clear_current_oom_origin();
+	}
+	spin_lock_irq(&tmem_giveback_lock);
+	WRITE_ONCE(tmem_giveback_walker, NULL);
+	spin_unlock_irq(&tmem_giveback_lock);
+	del_timer_sync(&tmem_giveback_timer);
+	tmem_giveback_clear_signal();
+}
+
+/**
+ * tmem_frontswap_give_back() - bring pages back
+ * @target: how many may stay
+ *
+ * Meanwhile, and after it if @target is 0 and nothing failed, no page is stored.
+ *
+ * Context: process; sleeps long; a signal ends it.
+ * Return: 0; -EINTR; -ENOMEM: the kernel could not bring more back; then, too, all is as it was but for what came.
+ */
+int tmem_frontswap_give_back(u64 target)
+{
+	u64 before, left;
+	int error = 0;
+
+	if (mutex_lock_interruptible(&tmem_giveback_mutex))
+		return -EINTR;
+	tmem_lazy_leave(&tmem_hooks_registry);
+	tmem_giveback_target = target;
+	left = tmem_frontswap_all_pages();
+	if (left > target)
+		pr_info("bringing pages back: %llu in the service, %llu may stay\n", left, target);
+	while (left > target && !error) {
+		before = left;
+		tmem_giveback_walk();
+		left = tmem_frontswap_all_pages();
+		if (signal_pending(current))
+			error = -EINTR;
+		else if (left > target && left >= before)
+			error = -ENOMEM;
+	}
+	if (error)
+		pr_warn("bringing pages back ended with error %d: %llu stay in the service\n", error, left);
+	if (error || target)
+		tmem_lazy_resume(&tmem_hooks_registry);
+	mutex_unlock(&tmem_giveback_mutex);
+	return error;
+}
+
+/* frontswap=0 brings everything back and stores no more; frontswap=1 stores again. Before the module runs it is only noted. */
+static int tmem_frontswap_switch(const char *text, const struct kernel_param *parameter)
+{
+	bool on;
+	int error = kstrtobool(text, &on);
+
+	if (error)
+		return error;
+	if (THIS_MODULE->state == MODULE_STATE_LIVE) {
+		if (on)
+			tmem_lazy_resume(&tmem_hooks_registry);
+		else
+			error = tmem_frontswap_give_back(0);
+	}
+	if (!error)
+		tmem_frontswap_on = on;
+	return error;
+}
+
+static const struct kernel_param_ops tmem_frontswap_switch_ops = {
+	.set = tmem_frontswap_switch,
+	.get = param_get_bool,
+};
+__MODULE_PARM_TYPE(frontswap, "bool");
+module_param_cb(frontswap, &tmem_frontswap_switch_ops, &tmem_frontswap_on, 0644);
+MODULE_PARM_DESC(frontswap, "keep swapped pages in the service, where the kernel has frontswap; 0 brings them back (default 1)");

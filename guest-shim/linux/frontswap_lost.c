@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A page that frontswap took, that was never written to the disk, and that the service has lost. When a load fails the kernel
+ * reads the disk instead, and would take what lies there of before for the page. That must be an I/O error.
+ *
+ * So a load that lost its page marks it with PG_error, which a page being read does not have, and a probe at the completion of
+ * swap reads turns the disk's answer for a marked page into an error: the process gets SIGBUS, as from a broken disk. The
+ * probe changes one field before the kernel looks at it, and nothing of the way the kernel goes.
+ *
+ * Where the probe cannot be had, or the user prefers it (frontswap_writethrough=1), frontswap writes through: every page goes to
+ * the disk as well, what the service loses is read from there, and nothing is marked. Swap areas whose reads do not complete
+ * there (synchronous devices, files of network file systems) are taken only then.
+ */
+#include "hook.h"
+
+#include <linux/frontswap.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/pagemap.h>
+#include <linux/swap.h>
+
+static bool tmem_frontswap_writethrough;
+module_param_named(frontswap_writethrough, tmem_frontswap_writethrough, bool, 0444);
+MODULE_PARM_DESC(frontswap_writethrough, "write every page to the swap device as well (default 0)");
+
+#ifdef CONFIG_KPROBES
+
+static int tmem_swap_read_ended(struct kprobe *probe, struct pt_regs *regs)
+{
+	struct bio *bio = (struct bio *)regs_get_kernel_argument(regs, 0);
+	struct page *page = bio_first_page_all(bio);
+
+	if (PageError(page) && !bio->bi_status)
+		bio->bi_status = BLK_STS_IOERR;
+	return 0;
+}
+
+static struct kprobe tmem_swap_read_probe = {
+	.symbol_name = "end_swap_bio_read",
+	.pre_handler = tmem_swap_read_ended,
+};
+
+static int tmem_probe_begin(void)
+{
+	return register_kprobe(&tmem_swap_read_probe);
+}
+
+static void tmem_probe_end(void)
+{
+	unregister_kprobe(&tmem_swap_read_probe);
+}
+
+#else
+
+static int tmem_probe_begin(void)
+{
+	return -EOPNOTSUPP;
+}
+
+static void tmem_probe_end(void)
+{
+}
+
+#endif
+
+/**
+ * tmem_frontswap_may_lose() - if this page is lost later, will that be an error?
+ * @page: of the swap cache
+ *
+ * Return: false: its swap area's reads would not show it, so it must not be taken.
+ */
+bool tmem_frontswap_may_lose(struct page *page)
+{
+	struct inode *inode;
+	struct block_device *bdev;
+
+	if (tmem_frontswap_writethrough)
+		return true;
+	inode = page_file_mapping(page)->host;
+	bdev = S_ISBLK(inode->i_mode) ? I_BDEV(inode) : inode->i_sb->s_bdev;
+	return bdev && !bdev->bd_disk->fops->rw_page;
+}
+
+void tmem_frontswap_mark_lost(struct page *page)
+{
+	if (!tmem_frontswap_writethrough)
+		SetPageError(page);
+}
+
+int tmem_frontswap_lost_init(void)
+{
+	int error = tmem_frontswap_writethrough ? 0 : tmem_probe_begin();
+
+	if (error) {
+		pr_info("no probe of swap reads (error %d): frontswap writes through to the swap device\n", error);
+		tmem_frontswap_writethrough = true;
+	}
+	if (tmem_frontswap_writethrough)
+		frontswap_writethrough(true);
+	return 0;
+}
+
+void tmem_frontswap_lost_exit(void)
+{
+	if (tmem_frontswap_writethrough)
+		frontswap_writethrough(false);
+	else
+		tmem_probe_end();
+}

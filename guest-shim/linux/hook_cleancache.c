@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * cleancache: clean pages that leave the page cache, kept in an ephemeral pool for each file system, private or shared.
+ *
+ * A put comes with the page cache's lock held: it is sent if it can be sent at once, and dropped otherwise. But the pool may
+ * have an older page of that name, so a put that is dropped is a flush; and a flush that finds no free operation spoils the
+ * pool, which is then made anew. Gets wait, and take the page out of the pool; without a connection they miss at once, which
+ * is no harm: as long as the page is in the page cache nobody asks, and when it leaves it is put or flushed.
+ */
+#include "hook.h"
+
+/* Pages that have no name here are in no pool either. */
+static bool tmem_cleancache_name(struct tmem_front_handle *handle, u32 slot, const u64 object[3], pgoff_t index)
+{
+	if (index > U32_MAX || (object[0] & object[1] & object[2]) == U64_MAX)
+		return false;
+	handle->pool = TMEM_POOL_HOOKS + slot;
+	handle->index = index;
+	memcpy(handle->object, object, sizeof(handle->object));
+	return true;
+}
+
+static void tmem_cleancache_spoil(u32 slot)
+{
+	tmem_hook_count(TMEM_CLEANCACHE_SPOILED);
+	tmem_lazy_spoil(&tmem_hooks_registry, slot);
+	tmem_hook_mend();
+}
+
+static void tmem_cleancache_put_done(struct tmem_front_op *op)
+{
+	if (op->status != TMEMIF_OK)
+		tmem_hook_count(TMEM_CLEANCACHE_PUT_REFUSED);
+	tmem_hook_put_op(container_of(op, struct tmem_hook_op, op));
+}
+
+/* Takes over the operation, which may be none. */
+static void tmem_cleancache_send_flush(struct tmem_hook_op *hook, const struct tmem_front_handle *handle)
+{
+	if (!hook) {
+		tmem_cleancache_spoil(handle->pool - TMEM_POOL_HOOKS);
+		return;
+	}
+	tmem_front_op_page(&hook->op, TMEMIF_OP_FLUSH_PAGE, handle, NULL);
+	hook->op.done = tmem_hook_flush_done;
+	tmem_front_submit(&tmem_guest.front, &hook->op);
+}
+
+void tmem_cleancache_put(u32 slot, const u64 object[3], pgoff_t index, struct page *page)
+{
+	struct tmem_hook_op *hook;
+	struct tmem_front_handle handle;
+
+	if (!tmem_cleancache_name(&handle, slot, object, index))
+		return;
+	hook = tmem_hook_get_op();
+	if (hook) {
+		tmem_front_op_page(&hook->op, TMEMIF_OP_PUT, &handle, page);
+		hook->op.done = tmem_cleancache_put_done;
+		if (tmem_front_try_submit(&tmem_guest.front, &hook->op)) {
+			tmem_hook_count(TMEM_CLEANCACHE_PUT);
+			return;
+		}
+	}
+	tmem_hook_count(TMEM_CLEANCACHE_PUT_DROPPED);
+	tmem_cleancache_send_flush(hook, &handle);
+}
+
+int tmem_cleancache_get(u32 slot, const u64 object[3], pgoff_t index, struct page *page)
+{
+	struct tmem_front_handle handle;
+	bool hit = false;
+
+	if (tmem_hook_connected() && tmem_cleancache_name(&handle, slot, object, index))
+		hit = tmem_front_get(&tmem_guest.front, &handle, page) == TMEMIF_OK;
+	tmem_hook_count(hit ? TMEM_CLEANCACHE_GET_HIT : TMEM_CLEANCACHE_GET_MISS);
+	return hit ? 0 : -1;
+}
+
+void tmem_cleancache_flush(u32 slot, const u64 object[3], pgoff_t index)
+{
+	struct tmem_front_handle handle;
+
+	if (!tmem_cleancache_name(&handle, slot, object, index))
+		return;
+	tmem_hook_count(TMEM_CLEANCACHE_FLUSHED);
+	tmem_cleancache_send_flush(tmem_hook_get_op(), &handle);
+}
+
+void tmem_cleancache_flush_object(u32 slot, const u64 object[3])
+{
+	struct tmem_front_handle handle;
+
+	if (!tmem_cleancache_name(&handle, slot, object, 0))
+		return;
+	tmem_hook_count(TMEM_CLEANCACHE_FLUSHED);
+	if (tmem_hook_connected())
+		tmem_front_flush_object(&tmem_guest.front, &handle);
+	else
+		tmem_cleancache_spoil(slot); /* unlink and truncate do not wait for a service that is away */
+}
