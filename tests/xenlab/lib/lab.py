@@ -61,7 +61,7 @@ class Lab:
 
     def guest(self, name="g1", kernel="6.1", modules=(), programs=(), customize=None, **options):
         """Describes a guest (see Guest for the options); create() starts it. Programs and customize are as in boot()."""
-        chosen = self.kernel(kernel)
+        chosen = self.kernel(kernel) if isinstance(kernel, str) else kernel
         image = guest.image(chosen, modules)
         self._fill(image, programs, customize)
         return Guest(self.machine, name, self._shared(chosen.image), image.pack(), **options)

@@ -23,11 +23,12 @@ def _root(*command):
     call(*([] if os.geteuid() == 0 else ["sudo", "-n"]), *command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
-def ensure_tools():
-    """Installs what the lab runs on this machine; asks for nothing when all is there."""
-    have = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *TOOLS], capture_output=True, text=True, check=False)
+def ensure_tools(*more):
+    """Installs what the lab, or a scenario with more, runs on this machine; asks for nothing when all is there."""
+    tools = [*TOOLS, *more]
+    have = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *tools], capture_output=True, text=True, check=False)
     present = {line.split()[1] for line in have.stdout.splitlines() if line.startswith("installed ")}
-    missing = [name for name in TOOLS if name not in present]
+    missing = [name for name in tools if name not in present]
     if missing:
         _root("apt-get", "update", "-q")
         _root("apt-get", "install", "-qy", "--no-install-recommends", *missing)
@@ -126,6 +127,15 @@ def hypervisor():
 
 def dom0_kernel():
     return Kernel(_unpack(_concrete(DOM0_KERNEL, ())))
+
+
+def source(series, package):
+    """The archive of a kernel's source package; a mirror without it skips the scenario."""
+    try:
+        options = _old_suite_options(OLD_SUITE[series])
+        return next((_unpack(package, options) / "usr/src").glob("*.tar.xz"))
+    except (LabError, StopIteration) as error:
+        raise Skip(f"no {package} on the mirror: {error}") from error
 
 
 def guest_kernel(series):

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""Guests whose kernel has frontswap or cleancache, with the module at hand and not loaded."""
+
+from pathlib import Path
+
+from . import tmem
+
+COUNTERS = "/sys/kernel/tmem"
+
+
+def guest(lab, name="g1", kernel="5.10", module=None, programs=("pressure",), **options):
+    """A guest with tmem_hooks.ko and tmem.ko in /root. `kernel` may be a Kernel; then `module` says where its tmem.ko is."""
+    path = Path(module or tmem.module(kernel, lab.out))
+
+    def customize(image):
+        for file in ("tmem_hooks.ko", "tmem.ko"):
+            image.add(f"/root/{file}", path.with_name(file).read_bytes())
+
+    return lab.guest(name, kernel=kernel, programs=list(programs), customize=customize, **options)
+
+
+def load(guest_, parameters=""):
+    """What modprobe does."""
+    guest_.run(f"[ -d /sys/module/tmem_hooks ] || insmod /root/tmem_hooks.ko; insmod /root/tmem.ko disks=0 {parameters}")
+    tmem.connected(guest_)
+
+
+def unload(guest_, timeout):
+    """What `modprobe -r` does with the line that the package brings for it: first all pages come back."""
+    guest_.run("echo 0 >/sys/module/tmem/parameters/frontswap", timeout=timeout)
+    guest_.run("rmmod tmem")
+
+
+def count(guest_, name):
+    return int(guest_.run(f"cat {COUNTERS}/{name}").out)
+
+
+def sectors(guest_, device="xvda"):
+    """Sectors read and written so far."""
+    words = guest_.run(f"cat /sys/block/{device}/stat").out.split()
+    return int(words[2]), int(words[6])

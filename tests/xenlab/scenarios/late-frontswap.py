@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: MIT
+"""Swap is on and in use when the module comes: old pages are read from the disk, new ones go to tmem, every word right; stock 5.10."""
+
+from lib import hooks, tmem
+
+
+def scenario(lab):
+    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 512)])
+    tmem.Service(lab, dom0)
+    guest = hooks.guest(lab, memory=128, config=["tmem=1", f'disk=["phy:{dom0.disk("swap")},xvda,w"]']).create()
+    guest.run("mkswap /dev/xvda && swapon /dev/xvda")
+    job = guest.start("pressure 120 3 7")
+    job.wait_line("pass 1 of 3", timeout=600)
+    lab.expect(hooks.sectors(guest)[1] > 0, "nothing was swapped to the disk before the module came")
+
+    hooks.load(guest)
+    job.wait_line("every word right", timeout=900)
+    stored, loaded = hooks.count(guest, "frontswap_stored"), hooks.count(guest, "frontswap_loaded")
+    lab.expect(stored > 2000, f"only {stored} pages went to tmem")
+    lab.expect(loaded > 1000, f"only {loaded} pages came from tmem")
+    lab.equal(hooks.count(guest, "frontswap_lost"), 0, "pages lost")
+
+    job.wait()
+    guest.run("swapoff /dev/xvda")
+    lab.equal(hooks.count(guest, "frontswap_pages"), 0, "pages left after swapoff")
+    guest.must_live()
