@@ -12,6 +12,7 @@
  * there (synchronous devices, files of network file systems) are taken only then.
  */
 #include "hook.h"
+#include "swapdisk.h"
 
 #include <linux/frontswap.h>
 #include <linux/kprobes.h>
@@ -64,21 +65,19 @@ static void tmem_probe_end(void)
 #endif
 
 /**
- * tmem_frontswap_may_lose() - if this page is lost later, will that be an error?
+ * tmem_frontswap_may_take() - is this page one for frontswap?
  * @page: of the swap cache
  *
- * Return: false: its swap area's reads would not show it, so it must not be taken.
+ * Return: false: its swap area is one of our own disks, or one whose reads would not show that a page was lost.
  */
-bool tmem_frontswap_may_lose(struct page *page)
+bool tmem_frontswap_may_take(struct page *page)
 {
-	struct inode *inode;
-	struct block_device *bdev;
+	struct inode *inode = page_file_mapping(page)->host;
+	struct block_device *bdev = S_ISBLK(inode->i_mode) ? I_BDEV(inode) : inode->i_sb->s_bdev;
 
-	if (tmem_frontswap_writethrough)
-		return true;
-	inode = page_file_mapping(page)->host;
-	bdev = S_ISBLK(inode->i_mode) ? I_BDEV(inode) : inode->i_sb->s_bdev;
-	return bdev && !bdev->bd_disk->fops->rw_page;
+	if (bdev && bdev->bd_disk->fops == &tmem_disk_fops)
+		return false;
+	return tmem_frontswap_writethrough || (bdev && !bdev->bd_disk->fops->rw_page);
 }
 
 void tmem_frontswap_mark_lost(struct page *page)

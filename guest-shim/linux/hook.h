@@ -72,7 +72,7 @@ int tmem_frontswap_give_back(u64 target);
 void tmem_frontswap_page_gone(u64 left);
 
 /* frontswap_lost.c */
-bool tmem_frontswap_may_lose(struct page *page);
+bool tmem_frontswap_may_take(struct page *page);
 void tmem_frontswap_mark_lost(struct page *page);
 int tmem_frontswap_lost_init(void);
 void tmem_frontswap_lost_exit(void);
