@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import subprocess
+from pathlib import Path
 
 from .base import LAB, LabError, Skip
 
@@ -39,8 +40,11 @@ def module(series, out):
 def guest(lab, name="g1", kernel="6.1", load=True, **options):
     """A guest with tmem.ko: loaded by its init, or lying at /root/tmem.ko."""
     path = module(kernel, lab.out)
+    stays = Path(path).with_name("tmem_hooks.ko")   # where the kernel has hooks
 
     def customize(image):
+        if load and stays.exists():
+            image.module(stays)
         if load:
             image.module(path)
         else:
