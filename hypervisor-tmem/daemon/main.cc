@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // xen-tmemd: arguments, configuration, then either the supervisor or the service.
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -12,6 +13,7 @@
 
 #include "daemon/config.h"
 #include "daemon/failpoint.h"
+#include "daemon/init.h"
 #include "daemon/log.h"
 #include "daemon/service.h"
 #include "daemon/supervisor.h"
@@ -31,7 +33,7 @@ std::string footer() {
       "Keeps guests' pages compressed in memory and serves them over shared rings. Without options: reads\n"
       "/etc/xen/tmem.conf and its drop-ins, starts a small supervisor and under it the service, which is started\n"
       "again after a crash with all pages. Under a service manager that keeps descriptors (NOTIFY_SOCKET is set)\n"
-      "there is no supervisor of our own.\n\n"
+      "there is no supervisor of our own. As process 1 under the name init it is all of a tmem domain's user space.\n\n"
       "Signals: SIGTERM, SIGINT: stop; all memory is freed. SIGHUP (to the supervisor): start the service anew, pages stay.\n"
       "Exit status: 0 stopped cleanly; 1 failure; 2 wrong arguments; 3 wrong configuration; 4 another one serves the sockets.\n\n"
       "Keys of the configuration:\n";
@@ -72,9 +74,7 @@ int supervise(const Arguments& arguments) {
   return tmem::Supervisor(std::move(command)).run();
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("xen-tmemd: transcendent memory for Xen guests and local processes");
   Arguments arguments;
   declare(app, arguments);
@@ -102,4 +102,19 @@ int main(int argc, char** argv) {
   if (!arguments.no_supervisor && (arguments.supervise || std::getenv("NOTIFY_SOCKET") == nullptr)) return supervise(arguments);
   tmem::set_failpoint_from_environment();
   return tmem::Service(config, path.empty() ? tmem::kConfigPathDefault : path).run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  switch (tmem::role_of(argc > 0 ? argv[0] : "", getpid() == 1)) {
+    case tmem::Role::kInit:
+      tmem::prepare_machine();
+      tmem::power_off(run(1, argv));  // words of the kernel's command line are no arguments of ours
+    case tmem::Role::kPoweroff:
+      return tmem::ask_for_power_off();
+    case tmem::Role::kProgram:
+      break;
+  }
+  return run(argc, argv);
 }

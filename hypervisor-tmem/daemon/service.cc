@@ -15,6 +15,7 @@
 #include "daemon/sockets.h"
 #include "daemon/supervisor.h"
 #include "daemon/version.h"
+#include "tmem/tmem_xs.h"
 #include "tmem/tmemif.h"
 
 namespace tmem {
@@ -93,7 +94,7 @@ Service::Service(const Config& config, std::string config_path)
       memory_bytes_(config.memory_bytes), signals_(io_, SIGTERM, SIGINT), tick_(io_), life_sign_(io_),
       registry_(limits(config), default_policy(config)), shards_(io_, [this](ClientId client) { client_broken(client); }),
       life_(registry_, shards_), memfd_(io_, registry_, life_, shards_, notifier_, config_, observer()), xen_(io_, registry_, life_, shards_, config_, xen_observer()),
-      control_(*this) {}
+      control_(*this), control_from_dom0_(io_, control_) {}
 
 Service::~Service() { shards_.stop(); }
 
@@ -195,6 +196,7 @@ void Service::start(Listening listening) {
   control_server_ = std::make_unique<ControlServer>(io_, listening.control.release(), control_);
   memfd_.listen(std::move(listening.memfd));
   xen_.listen();
+  offer_control_to_dom0();
   const size_t waiting = registry_.count(ClientState::kRecovered);
   if (shards_.recovered()) event(control::Event::SERVICE_RESTARTED, nullptr, "the service was restarted; arenas were recovered");
   log(LogLevel::kInfo, "serving", {{"version", std::string_view(kVersion)}, {"shards", shards_.count()}, {"memory_bytes", memory_bytes_},
@@ -209,6 +211,7 @@ void Service::stop() {
   memfd_.close();
   xen_.close();
   control_server_->close();
+  control_from_dom0_.close();
   shards_.stop();
   notifier_.forget(kept_memory(memory_bytes_));
   // Whoever keeps the sockets removes the files, or serves on with them.
@@ -321,6 +324,13 @@ bool Service::open_xen() {
   return false;
 }
 
+void Service::offer_control_to_dom0() {
+  VchanServer::Offer offer = config_.xen == XenMode::kOff ? nullptr : VchanServer::offer_to_dom0();
+  if (offer && !control_from_dom0_.open(std::move(offer), TMEM_XS_CONTROL_STREAMS)) {
+    log(LogLevel::kWarning, "dom0 cannot steer this service: no page can be shared with it (is xen-gntalloc loaded?)");
+  }
+}
+
 void Service::client_broken(ClientId client) {
   const ClientEntry* entry = registry_.find(client);
   if (entry == nullptr || entry->state != ClientState::kConnected) return;
@@ -343,6 +353,7 @@ void Service::event(control::Event::Kind kind, const ClientEntry* client, const 
   const bool grave = kind == control::Event::MEMORY_LOW || kind == control::Event::PAGE_CORRUPT;
   if (grave) log(LogLevel::kWarning, text, {{"client", out.client()}});
   if (control_server_) control_server_->publish(out);
+  control_from_dom0_.publish(out);
 }
 
 // ---- ControlHost ----

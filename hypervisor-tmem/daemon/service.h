@@ -22,6 +22,7 @@
 #include "daemon/monitor.h"
 #include "daemon/notify.h"
 #include "daemon/shards.h"
+#include "daemon/vchan_server.h"
 #include "daemon/xen_server.h"
 
 namespace tmem {
@@ -63,6 +64,7 @@ class Service final : public ControlHost {
   MemfdServer::Observer observer();
   XenServer::Observer xen_observer();
   bool open_xen();
+  void offer_control_to_dom0();
   void client_broken(ClientId client);
   void event(control::Event::Kind kind, const ClientEntry* client, const std::string& text);
 
@@ -87,6 +89,7 @@ class Service final : public ControlHost {
   XenServer xen_;
   ControlService control_;
   std::unique_ptr<ControlServer> control_server_;
+  VchanServer control_from_dom0_;
 };
 
 }  // namespace tmem

@@ -221,8 +221,11 @@ void Supervisor::take_signal() {
   while (read(signals_.get(), &info, sizeof(info)) == static_cast<ssize_t>(sizeof(info))) {
     const int signal = static_cast<int>(info.ssi_signo);
     if (signal == SIGCHLD) {
+      // As process 1 we inherit others' children as well; one signal may stand for several.
       int wait_status = 0;
-      if (service_ > 0 && waitpid(service_, &wait_status, WNOHANG) == service_) service_ended(wait_status);
+      for (pid_t ended; (ended = waitpid(-1, &wait_status, WNOHANG)) > 0;) {
+        if (ended == service_) service_ended(wait_status);
+      }
       continue;
     }
     if (signal == SIGHUP) {

@@ -48,4 +48,18 @@
 
 #define TMEM_XS_NODES_OWNED_MAX 8u /* per guest, counted against the service's domain */
 
+/*
+ * Control from dom0. The service's domain offers some vchans (libxenvchan) to dom0, number N of them at
+ * TMEM_XS_CONTROL "/N" below its own path; each carries one connection as the control socket does, and is offered anew when
+ * that has ended. Behind libxenvchan's own nodes, session: a word that no two offers share. A client in dom0 holds a lock on
+ * N, and takes no session that was taken before.
+ */
+#define TMEM_XS_CONTROL "data/xen-tmem/control"
+#define TMEM_XS_CONTROL_SESSION "session"
+#define TMEM_XS_CONTROL_STREAMS 8u
+
+/* Written by dom0's agent, for dom0's tools. */
+#define TMEM_XS_TOOL "/tool/xen-tmem"
+#define TMEM_XS_SERVICE_DOMAIN TMEM_XS_TOOL "/service-domain" /* domid */
+
 #endif /* TMEM_XS_H */

@@ -86,7 +86,10 @@ int run_tmemctl(const std::vector<std::string>& arguments, std::ostream& out, st
   CLI::App app("Steer and watch xen-tmemd, the service that keeps guests' pages", kProgram);
   app.set_version_flag("--version", std::string(kProgram) + " " + TMEM_VERSION);
   app.set_help_all_flag("--help-all", "Help for every command");
-  app.add_option("--socket", session.socket_path, "Control socket of the service")->envname("XEN_TMEM_CONTROL")->capture_default_str();
+  CLI::Option* socket = app.add_option("--socket", session.wish.socket_path, "Control socket of a service on this machine");
+  socket->envname("XEN_TMEM_CONTROL")->capture_default_str();
+  socket->each([&session](const std::string&) { session.wish.socket_given = true; });
+  app.add_option("--domain", session.wish.domain, "Domain in which the service runs: name or number; else the one that xen-tmem-agent knows")->type_name("DOM");
   app.add_option("--timeout", session.timeout_seconds, "Seconds to wait for an answer")->check(CLI::Range(0.001, 86400.0))->capture_default_str();
   app.require_subcommand(1);
   app.footer(kExamples);

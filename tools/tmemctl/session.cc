@@ -7,10 +7,15 @@
 
 namespace tmem::tool {
 
+const Place& Session::place() {
+  if (!found) found = find_service(wish);
+  return *found;
+}
+
 ControlClient& Session::service() {
   if (!connection) {
     auto timeout = std::chrono::milliseconds(static_cast<int64_t>(timeout_seconds * 1000));
-    connection = std::make_unique<ControlClient>(socket_path, timeout);
+    connection = std::make_unique<ControlClient>(connect_to(place(), timeout), timeout);
   }
   return *connection;
 }

@@ -5,24 +5,28 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 
 #include "tools/tmemctl/control_client.h"
+#include "tools/tmemctl/place.h"
 
 namespace tmem::tool {
 
 struct Session {
   std::ostream& out;
   std::ostream& err;
-  std::string socket_path{kControlSocketDefault};
+  PlaceWish wish{};
   double timeout_seconds = 10;
   bool json = false;
   bool human = false;
   bool dry_run = false;
   ExitCode exit_code = ExitCode::kOk;  // what a command that did not throw wants
+  std::optional<Place> found{};
   std::unique_ptr<ControlClient> connection{};
 
+  const Place& place();  // found when first asked for
   ControlClient& service();
   control::Reply call(control::Request request) { return service().call(std::move(request)); }
 };

@@ -5,12 +5,15 @@ An Image is filled by `add` (any file), `program` (an executable with every libr
 loaded by /init in the order added). Scenarios add what they need of their own by the same three calls.
 """
 
-import gzip
 import lzma
 import subprocess
+import sys
 from pathlib import Path
 
 from .base import CACHE, LAB, LabError, call, digest, publish
+
+sys.path.append(str(LAB.parent.parent / "tools/lib"))
+import newc  # pylint: disable=wrong-import-position,wrong-import-order
 
 BUSYBOX = "/bin/busybox"
 CANCEL_LIBRARY = "/lib/x86_64-linux-gnu/libgcc_s.so.1"     # pthread_cancel loads it by name, so ldd does not tell of it
@@ -98,20 +101,7 @@ class Image:
     def pack(self):
         """The archive's path in the cache."""
         self.add("/mod/order", "".join(f"{name}\n" for name in self._order))
-        entries = dict(self._files)
-        for path in [*DIRECTORIES, *self._files]:
-            parents = path.split("/") if path in DIRECTORIES else path.split("/")[:-1]
-            for depth in range(1, len(parents) + 1):
-                entries.setdefault("/".join(parents[:depth]), (0o040755, b""))
-        ordered = sorted(entries.items())
+        ordered = newc.with_parents(self._files, DIRECTORIES)
         name = digest(*[part for path, (mode, data) in ordered for part in (path, mode, data)])
         target = CACHE / "images" / f"{name}.img"
-        return target if target.exists() else publish(target, lambda path: _write(path, ordered))
-
-
-def _write(path, entries):
-    with gzip.GzipFile(path, "wb", compresslevel=1, mtime=0) as archive:
-        for number, (name, (mode, data)) in enumerate([*entries, ("TRAILER!!!", (0, b""))], 1):
-            fields = [number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
-            head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
-            archive.write(head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4))
+        return target if target.exists() else publish(target, lambda path: newc.write(path, ordered))

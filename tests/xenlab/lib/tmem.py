@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""xen-tmem itself in the lab: the built programs in dom0, the guest module in a guest, and a guest that swaps into tmem.
+"""xen-tmem itself in the lab: the service in dom0 or in a tmem domain, the guest module in a guest, a guest that swaps into tmem.
 
 The programs come from a build directory: TMEM_BUILD_DIR, or else the first of build/gcc, build/product and build that is there.
 """
@@ -10,7 +10,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from .base import LAB, LabError, Skip
+from .base import CACHE, LAB, LabError, Skip, call, digest
 
 TOP = LAB.parent.parent
 BUILD = os.environ.get("TMEM_BUILD_DIR") or next(
@@ -54,21 +54,39 @@ def guest(lab, name="g1", kernel="6.1", load=True, **options):
     return lab.guest(name, kernel=kernel, programs=["pressure"], customize=customize, **options)
 
 
-class Service:
+class _Host:
+    """What every place of the service has in common: the tools in dom0, and the agent there."""
+
+    def __init__(self, lab, dom0, config):
+        self._lab, self._dom0, self.agent = lab, dom0, None
+        dom0.write_file("/etc/xen/tmem.conf", config)
+
+    def start_agent(self):
+        self.agent = self._dom0.start("exec xen-tmem-agent 2>&1")
+        self.agent.wait_line("service's domain")
+        return self.agent
+
+    def ctl(self, arguments, check=True):
+        return self._dom0.run(f"xen-tmemctl {arguments}", check=check)
+
+    def json(self, arguments):
+        return json.loads(self.ctl(f"{arguments} --json").out)
+
+    def clients(self):
+        """Name -> client, as `xen-tmemctl list` in dom0 tells."""
+        return {client["name"]: client for client in self.json("list")["clients"]}
+
+
+class Service(_Host):
     """xen-tmemd and xen-tmem-agent, both in dom0."""
 
     def __init__(self, lab, dom0, config="", agent=True):
-        self._lab, self._dom0 = lab, dom0
-        dom0.write_file("/etc/xen/tmem.conf", f"memory = 192M\nxen = on\nxen-domain = 0\nshards = 2\n{config}")
+        super().__init__(lab, dom0, f"memory = 192M\nxen = on\nxen-domain = 0\nshards = 2\n{config}")
         dom0.run("mkdir -p /run/xen-tmem")
         self.daemon = dom0.start("exec xen-tmemd --supervise 2>&1")
         self.daemon.wait_line("serving")
-        self.agent = self.start_agent() if agent else None
-
-    def start_agent(self):
-        agent = self._dom0.start("exec xen-tmem-agent 2>&1")
-        agent.wait_line("service's domain")
-        return agent
+        if agent:
+            self.start_agent()
 
     def kill(self):
         """kill -9 of the service process; its supervisor starts the next."""
@@ -76,11 +94,45 @@ class Service:
         self._dom0.run(f"kill -9 {pids[0]}")
         return pids[0]
 
-    def ctl(self, arguments):
-        return self._dom0.run(f"xen-tmemctl {arguments}")
 
-    def json(self, arguments):
-        return json.loads(self.ctl(f"{arguments} --json").out)
+class Domain(_Host):
+    """The tmem domain as tools/stubdom/build makes it, and xen-tmem-agent in dom0. `options` are the service's own keys."""
+
+    def __init__(self, lab, dom0, memory=320, kernel="6.1", type="pv", options="", agent=True):
+        # pylint: disable=redefined-builtin
+        super().__init__(lab, dom0, "")
+        folder = self._build(lab.kernel(kernel).image, memory, type)
+        self.domain = lab.tmem_domain(folder / "vmlinuz", folder / "tmem.img")
+        # What a user has, but for words added to the kernel's line: sysrq, to kill the service with, and the options.
+        words = " ".join(["panic=-1", "sysrq_always_enabled", *[f"tmem.{word}" for word in options.split()]])
+        self.domain.config = (folder / "tmem.cfg").read_text().replace("panic=-1", words)
+        self.create()
+        if agent:
+            self.start_agent()
+
+    @staticmethod
+    def _build(kernel, memory, type_):
+        program = f"{BUILD}/{PROGRAMS['xen-tmemd']}/xen-tmemd"
+        if not os.path.exists(program):
+            raise Skip(f"{program} is not built; build it, or say where with TMEM_BUILD_DIR")
+        with open(program, "rb") as file:
+            name = digest(file.read(), (TOP / "tools/stubdom/build").read_bytes(), kernel, memory, type_)
+        call(TOP / "tools/stubdom/build", "--kernel", kernel, "--program", program, "--out", CACHE / "stubdom" / name, "--at", f"/lab/stubdom/{name}",
+             "--memory", memory, "--type", type_)
+        return CACHE / "stubdom" / name
+
+    def create(self):
+        """The domain starts; returns when its service serves."""
+        start = len(self.domain.console)
+        self.domain.create(wait=False)
+        self.domain.wait_console("serving", start=start)
+
+    def kill(self):
+        """kill -9 of the service process, by the kernel that it runs on; returns when the next one serves."""
+        start = len(self.domain.console)
+        self._dom0.xl(f"sysrq {self.domain.domid} f")
+        self.domain.wait_console("service died, restarting", start=start)
+        self.domain.wait_console("serving .*recovered=1", start=start)
 
 
 def connected(guest_):

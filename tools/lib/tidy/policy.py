@@ -53,6 +53,7 @@ LAYERS = {
                                 "control.proto"),
     "xenstore-config/": ("xenstore-config", "proto", "control.proto"),
     "tools/": ("tools", "include", "proto", "control.proto"),
+    "tools/tmemctl/": ("tools", "include", "proto", "control.proto", "xenstore-config"),
     "tools/tmem-load/": ("tools", "sim", "core", "proto"),
     "tools/tmem-inspect/": ("tmem-inspect", "arena_format", "meta_format", "include"),
     "tests/": None,  # anything

@@ -18,9 +18,10 @@ struct Named {
 
 DoctorFacts gather(Session& session) {
   DoctorFacts facts;
-  facts.socket_path = session.socket_path;
+  const Place& place = session.place();
+  facts.socket_path = place.socket_path;
   struct stat status {};
-  if (stat(session.socket_path.c_str(), &status) == 0) facts.socket = {true, S_ISSOCK(status.st_mode), status.st_mode & 07777u, status.st_uid};
+  if (place.domid == 0 && stat(place.socket_path.c_str(), &status) == 0) facts.socket = {true, S_ISSOCK(status.st_mode), status.st_mode & 07777u, status.st_uid};
   try {
     control::Request info, freeable;
     info.mutable_info();
