@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+
 #include "agent/fake_store.h"
 #include "tmem/tmem_xs.h"
 
@@ -13,6 +16,8 @@ constexpr const char* kUuid = "01234567-89ab-cdef-0123-456789abcdef";
 
 class Agent : public testing::Test {
  protected:
+  Agent() { EXPECT_NE(mkdtemp(place_), nullptr); }
+  ~Agent() override { std::filesystem::remove_all(place_); }
   void domain(Domid id, const std::string& name, const std::string& uuid = kUuid) {
     const std::string path = "/local/domain/" + std::to_string(id);
     store_.nodes[path + "/name"] = {name, {}};
@@ -21,7 +26,7 @@ class Agent : public testing::Test {
   void destroy(Domid id) { store_.remove("/local/domain/" + std::to_string(id)); }
   Reconciler agent(bool enabled) {
     Reconciler::Options options;
-    options.places = {"/nonexistent/etc", "/nonexistent/records", "/nonexistent/proc"};
+    options.places = {std::string(place_) + "/etc", std::string(place_) + "/records", std::string(place_) + "/proc"};
     options.backend_domain = "tmem";
     options.fallback.enabled = enabled;
     return Reconciler(store_, options, [](int, const std::string&) {});
@@ -30,6 +35,7 @@ class Agent : public testing::Test {
   std::string front(const char* node) { return store_.read(frontend_path(7) + "/" + node).value_or("(none)"); }
 
   FakeStore store_;
+  char place_[32] = "/tmp/tmem-agent-XXXXXX";
 };
 
 TEST_F(Agent, AttachesAGuestWithTheRightOwners) {
@@ -59,6 +65,7 @@ TEST_F(Agent, AttachesAGuestWithTheRightOwners) {
   EXPECT_LE(owned + 1, TMEM_XS_NODES_OWNED_MAX) << "one more is written by the service";
   EXPECT_EQ(store_.nodes["/local/domain/7/device/tmem"].permissions.owner, 0u) << "the guest cannot add devices";
   EXPECT_EQ(store_.release_watchers, std::vector<Domid>{1});
+  EXPECT_EQ(store_.read(TMEM_XS_SERVICE_DOMAIN), "1") << "dom0's tools find the service by it";
 }
 
 TEST_F(Agent, ASecondRoundChangesNothing) {
@@ -146,6 +153,29 @@ TEST_F(Agent, DetachWaitsForTheBackendToCloseAndThenRemovesTheFrontend) {
   store_.nodes[std::string(kWishes) + "/7"] = {"attach", {}};
   reconciler.reconcile();
   EXPECT_EQ(back("online"), "1");
+}
+
+TEST_F(Agent, AWishChangesWhatItNamesAndTheServiceIsToldAtOnce) {
+  domain(1, "tmem");
+  domain(7, "web1");
+  auto reconciler = agent(false);
+  reconciler.reconcile();
+  EXPECT_EQ(back("policy"), "(none)");
+  store_.nodes[std::string(kWishes) + "/7"] = {"attach weight=300 cap=64", {}};
+  reconciler.reconcile();
+  EXPECT_EQ(back("policy"), "weight=300 cap-pages=16384 min-pages=0 compress=1");
+  store_.nodes[std::string(kWishes) + "/7"] = {"attach compress=0", {}};
+  reconciler.reconcile();
+  EXPECT_EQ(back("policy"), "weight=300 cap-pages=16384 min-pages=0 compress=0") << "what was said before stays";
+  store_.nodes[std::string(kWishes) + "/7"] = {"attach weight=much", {}};
+  reconciler.reconcile();
+  EXPECT_EQ(back("policy"), "weight=300 cap-pages=16384 min-pages=0 compress=0") << "nonsense changes nothing";
+  EXPECT_EQ(back("online"), "1");
+  destroy(7);
+  reconciler.reconcile();
+  domain(7, "web1");
+  agent(false).reconcile();
+  EXPECT_EQ(back("policy"), "weight=300 cap-pages=16384 min-pages=0 compress=0") << "its next start finds it by its uuid";
 }
 
 TEST_F(Agent, AWishEndsWithItsDomain) {

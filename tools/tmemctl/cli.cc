@@ -33,6 +33,7 @@ void add_commands(CLI::App& app, Session& session) {
   add_events_command(app, session);
   add_doctor_command(app, session);
   add_policy_commands(app, session);
+  add_attach_commands(app, session);
   add_space_commands(app, session);
   add_shared_commands(app, session);
   add_config_commands(app, session);

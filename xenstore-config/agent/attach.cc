@@ -92,59 +92,79 @@ void detach(Store& store, Domid backend, Domid guest) {
 
 Reconciler::Reconciler(Store& store, Options options, Log log) : store_(store), options_(std::move(options)), log_(std::move(log)) {}
 
-const Reconciler::Known& Reconciler::policy_of(Domid guest, const GuestName& name) {
-  const auto found = known_.find(guest);
-  if (found != known_.end() && found->second.name.uuid == name.uuid) return found->second;
+Reconciler::Known& Reconciler::known_guest(Domid guest, const GuestName& name) {
+  const auto at = known_.find(guest);
+  if (at != known_.end() && at->second.name.uuid == name.uuid) return at->second;
   std::vector<PolicyError> errors;
-  Known known{name, find_policy(options_.places, name, options_.fallback, errors)};
+  const FoundPolicy found = find_policy(options_.places, name, options_.fallback, errors);
   for (const PolicyError& error : errors) log_(LOG_WARNING, "guest '" + name.name + "': " + error.text);
-  if (known.found.source == PolicySource::kGuestFile || known.found.source == PolicySource::kXlConfig) {
-    try {
-      write_record(options_.places, name.uuid, known.found.policy);
-    } catch (const std::exception& error) {
-      log_(LOG_WARNING, "guest '" + name.name + "': policy will not be kept for its next start: " + error.what());
-    }
-  }
-  return known_[guest] = known;
+  Known& known = known_[guest] = {name, found.policy, to_string(found.source) + (found.file.empty() ? std::string() : " " + found.file), ""};
+  if (found.source == PolicySource::kGuestFile || found.source == PolicySource::kXlConfig) keep(known);
+  return known;
 }
 
-bool Reconciler::wanted(Domid guest, const Known& known) {
-  const auto wish = store_.read(std::string(kWishes) + "/" + std::to_string(guest));
-  if (wish == "attach") return true;
-  if (wish == "detach") return false;
-  return known.found.policy.enabled;
+void Reconciler::keep(const Known& known) {
+  try {
+    write_record(options_.places, known.name.uuid, known.policy);
+  } catch (const std::exception& error) {
+    log_(LOG_WARNING, "guest '" + known.name.name + "': policy will not be kept for its next start: " + error.what());
+  }
+}
+
+// What was found for it, or what an operator has said since.
+const Reconciler::Known& Reconciler::policy_of(Domid guest, const GuestName& name) {
+  Known& known = known_guest(guest, name);
+  const std::string wish = store_.read(std::string(kWishes) + "/" + std::to_string(guest)).value_or("");
+  if (wish == known.wish) return known;
+  known.wish = wish;
+  if (wish.empty()) return known;
+  std::vector<PolicyError> errors;
+  const auto policy = policy_after_wish(wish, known.policy, errors);
+  for (const PolicyError& error : errors) log_(LOG_WARNING, "guest '" + name.name + "': " + error.text);
+  if (!policy) return known;
+  known.policy = *policy;
+  known.from = "an operator";
+  keep(known);
+  return known;
 }
 
 bool Reconciler::reconcile_guest(Domid backend, Domid guest) {
   const GuestName name = guest_name(store_, guest);
   if (name.name.empty() || name.uuid.empty()) return false;  // being built: libxl has not got that far
+  const Known& known = policy_of(guest, name);
+  if (known.policy.enabled) return settle_attached(backend, guest, known);
+
   const std::string back = backend_path(backend, guest), front = frontend_path(guest);
   const bool has_back = store_.read(back + "/" TMEM_XS_FRONTEND).has_value();
-  const bool has_front = store_.read(front + "/" TMEM_XS_BACKEND) == back;
-  const bool online = store_.read(back + "/" TMEM_XS_ONLINE) == "1";
-
-  const Known& known = policy_of(guest, name);
-  if (wanted(guest, known)) {
-    if (has_back && has_front && online) return true;
-    if (has_back && !online && store_.read(back + "/" TMEM_XS_STATE) != kClosed) return false;  // closes first
-    if (has_back || store_.read(front + "/" TMEM_XS_BACKEND)) {
-      // Leftovers, of another service domain most likely. The guest has to see the old device go before a new one comes, or
-      // it takes the new one for the old; so the new one has to wait for the next round.
-      store_.remove(front);
-      store_.remove(back);
-      return false;
-    }
-    attach(store_, backend, guest, name, known.found.policy);
-    log_(LOG_INFO, "guest '" + name.name + "' (dom " + std::to_string(guest) + ") attached to dom " + std::to_string(backend) + ", policy from " +
-                       to_string(known.found.source) + (known.found.file.empty() ? "" : " " + known.found.file));
-    return true;
-  }
-  if (has_back && online) {
+  if (has_back && store_.read(back + "/" TMEM_XS_ONLINE) == "1") {
     detach(store_, backend, guest);
     log_(LOG_INFO, "guest '" + name.name + "' (dom " + std::to_string(guest) + ") detaches");
   }
   if (has_back) return false;  // until the backend has closed and removed its directory
-  if (has_front) store_.remove(front);
+  if (store_.read(front + "/" TMEM_XS_BACKEND) == back) store_.remove(front);
+  return true;
+}
+
+bool Reconciler::settle_attached(Domid backend, Domid guest, const Known& known) {
+  const std::string back = backend_path(backend, guest), front = frontend_path(guest);
+  const bool has_back = store_.read(back + "/" TMEM_XS_FRONTEND).has_value();
+  const bool has_front = store_.read(front + "/" TMEM_XS_BACKEND) == back;
+  const bool online = store_.read(back + "/" TMEM_XS_ONLINE) == "1";
+  if (has_back && has_front && online) {
+    const std::string policy = policy_to_node(known.policy);
+    if (store_.read(back + "/" TMEM_XS_POLICY) != policy) store_.write(back + "/" TMEM_XS_POLICY, policy, {backend, guest});
+    return true;
+  }
+  if (has_back && !online && store_.read(back + "/" TMEM_XS_STATE) != kClosed) return false;  // closes first
+  if (has_back || store_.read(front + "/" TMEM_XS_BACKEND)) {
+    // Leftovers, of another service domain most likely. The guest has to see the old device go before a new one comes, or
+    // it takes the new one for the old; so the new one has to wait for the next round.
+    store_.remove(front);
+    store_.remove(back);
+    return false;
+  }
+  attach(store_, backend, guest, known.name, known.policy);
+  log_(LOG_INFO, "guest '" + known.name.name + "' (dom " + std::to_string(guest) + ") attached to dom " + std::to_string(backend) + ", policy from " + known.from);
   return true;
 }
 
@@ -166,6 +186,7 @@ void Reconciler::remove_stale(Domid backend, const std::vector<Domid>& present) 
 void Reconciler::adopt_backend(Domid backend) {
   if (backend_ == backend) return;
   if (backend != 0) store_.allow_release_watch(backend);
+  if (store_.read(TMEM_XS_SERVICE_DOMAIN) != std::to_string(backend)) store_.write(TMEM_XS_SERVICE_DOMAIN, std::to_string(backend), {});
   backend_ = backend;
   log_(LOG_INFO, "the service's domain is '" + options_.backend_domain + "' (dom " + std::to_string(backend) + ")");
 }
@@ -176,6 +197,7 @@ bool Reconciler::reconcile() {
   if (!backend) {
     if (backend_) log_(LOG_WARNING, "the service's domain '" + options_.backend_domain + "' is gone; guests go on without tmem");
     backend_.reset();
+    store_.remove(TMEM_XS_SERVICE_DOMAIN);
     remove_stale(0, present);
     for (const Domid guest : present) store_.remove(frontend_path(guest));  // so that the guests know, too
     return true;

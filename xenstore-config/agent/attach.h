@@ -16,6 +16,7 @@
 
 #include "agent/guest_config.h"
 #include "agent/xenstore.h"
+#include "tmem/tmem_xs.h"
 
 namespace tmem::agent {
 
@@ -27,8 +28,9 @@ void attach(Store& store, Domid backend, Domid guest, const GuestName& name, con
 // Asks the backend to close (online 0); it removes its directory when it has. The frontend's goes with it.
 void detach(Store& store, Domid backend, Domid guest);
 
-// What xen-tmemctl attach and detach leave for the agent: overrides the policy's tmem key as long as the domain lives.
-inline constexpr const char* kWishes = "/tool/xen-tmem/guest";  // /DOMID = "attach" or "detach", dom0 only
+// What xen-tmemctl attach and detach leave for the agent, for as long as the domain lives; its record keeps it beyond.
+inline constexpr const char* kWishes = TMEM_XS_TOOL "/guest";  // /DOMID = "attach [KEY=VALUE...]" or "detach", dom0 only
+inline constexpr const char* kAgentNode = TMEM_XS_TOOL "/agent";  // number of the agent's process
 
 std::optional<Domid> find_domain(StoreView& store, const std::string& name_or_id);
 GuestName guest_name(StoreView& store, Domid guest);
@@ -49,12 +51,16 @@ class Reconciler {
  private:
   struct Known {
     GuestName name;
-    FoundPolicy found;
+    GuestPolicy policy;
+    std::string from;  // where it was found, for people
+    std::string wish;  // that it was changed by
   };
 
   bool reconcile_guest(Domid backend, Domid guest);
+  Known& known_guest(Domid guest, const GuestName& name);
   const Known& policy_of(Domid guest, const GuestName& name);
-  bool wanted(Domid guest, const Known& known);
+  void keep(const Known& known);
+  bool settle_attached(Domid backend, Domid guest, const Known& known);
   void remove_stale(Domid backend, const std::vector<Domid>& domains);
   void adopt_backend(Domid backend);
 

@@ -2,6 +2,7 @@
 // xen-tmem-agent: runs in dom0, attaches guests to the service's domain as their policies say, and cleans up after them.
 // It keeps nothing that it could not find again: each round looks at xenstore as it is.
 #include <syslog.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/asio.hpp>
@@ -37,6 +38,7 @@ class Session {
  public:
   Session(asio::io_context& io, const Arguments& arguments)
       : arguments_(arguments), events_(io, dup(store_.fd())), timer_(io), reconciler_(store_, arguments.options, [this](int p, const std::string& t) { log(arguments_, p, t); }) {
+    store_.write(kAgentNode, std::to_string(getpid()), {});
     for (const char* path : {"@introduceDomain", "@releaseDomain", kWishes}) store_.watch(path, "agent");
     wait_event();
     round();

@@ -73,11 +73,11 @@ bool is_uuid(const std::string& text) {
   return true;
 }
 
-std::optional<GuestPolicy> policy_from_keys(const PolicyKeys& keys, const std::string& where, std::vector<PolicyError>& errors) {
+std::optional<GuestPolicy> policy_from_keys(const PolicyKeys& keys, const std::string& where, std::vector<PolicyError>& errors, const GuestPolicy& base) {
   static const std::vector<std::string> known = {"", "weight", "cap", "min", "compress", "shared"};
   const size_t before = errors.size();
   Reader reader(keys, where, errors);
-  GuestPolicy policy;
+  GuestPolicy policy = base;
   reader.take("", policy.enabled);
   reader.take("weight", policy.weight, 65535, "a number from 0 to 65535");
   reader.take("cap", policy.cap_mib, kMibMax, "a number of MiB, 0 for none");
@@ -92,7 +92,7 @@ std::optional<GuestPolicy> policy_from_keys(const PolicyKeys& keys, const std::s
   }
   if (keys.shared.size() > kSharedMax) reader.bad("tmem_shared: more than " + std::to_string(kSharedMax) + " uuids");
   if (policy.cap_mib != 0 && policy.min_mib > policy.cap_mib) reader.bad("tmem_min is above tmem_cap");
-  policy.shared = keys.shared;
+  if (!keys.shared.empty()) policy.shared = keys.shared;
   if (errors.size() != before) return std::nullopt;
   return policy;
 }
@@ -124,6 +124,23 @@ std::optional<GuestPolicy> policy_from_text(const std::string& text, const std::
   auto policy = policy_from_keys(keys, file, errors);
   if (errors.size() != before) return std::nullopt;
   return policy;
+}
+
+std::optional<GuestPolicy> policy_after_wish(const std::string& wish, const GuestPolicy& policy, std::vector<PolicyError>& errors) {
+  std::istringstream words(wish);
+  std::string verb;
+  words >> verb;
+  PolicyKeys keys;
+  if (verb != "attach" && verb != "detach") {
+    errors.push_back({"wish '" + wish + "' is neither attach nor detach"});
+    return std::nullopt;
+  }
+  keys.values[""] = verb == "attach" ? "1" : "0";
+  for (std::string word; words >> word;) {
+    const size_t equals = std::min(word.find('='), word.size());
+    keys.values[word.substr(0, equals)] = equals < word.size() ? word.substr(equals + 1) : "";
+  }
+  return policy_from_keys(keys, "wish '" + wish + "'", errors, policy);
 }
 
 std::string policy_to_text(const GuestPolicy& policy) {

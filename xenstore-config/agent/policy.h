@@ -31,10 +31,15 @@ struct PolicyKeys {
   std::map<std::string, std::string> values;
   std::vector<std::string> shared;
 };
-std::optional<GuestPolicy> policy_from_keys(const PolicyKeys& keys, const std::string& where, std::vector<PolicyError>& errors);
+// Keys that are absent leave base as it is.
+std::optional<GuestPolicy> policy_from_keys(const PolicyKeys& keys, const std::string& where, std::vector<PolicyError>& errors, const GuestPolicy& base = {});
 
 // "key = value" lines, '#' comments; keys tmem, tmem_weight, ... with or without the prefix tmem_. nullopt: errors say why.
 std::optional<GuestPolicy> policy_from_text(const std::string& text, const std::string& file, std::vector<PolicyError>& errors);
+
+// An operator's word for one running guest, left in xenstore: "detach", or "attach" and words key=value that change its policy
+// for good (weight, cap, min, compress; as in xl.cfg). nullopt: errors say why.
+std::optional<GuestPolicy> policy_after_wish(const std::string& wish, const GuestPolicy& policy, std::vector<PolicyError>& errors);
 std::string policy_to_text(const GuestPolicy& policy);
 
 // The value of the backend's policy node (tmem_xs.h), in pages.

@@ -12,6 +12,7 @@ void add_top_command(CLI::App& app, Session& session);      // top
 void add_events_command(CLI::App& app, Session& session);   // events
 void add_doctor_command(CLI::App& app, Session& session);   // doctor
 void add_policy_commands(CLI::App& app, Session& session);  // set, freeze, thaw and their xl names
+void add_attach_commands(CLI::App& app, Session& session);  // attach, detach, create
 void add_space_commands(CLI::App& app, Session& session);   // flush, destroy-pool, forget, set-memory
 void add_shared_commands(CLI::App& app, Session& session);  // shared-auth, tmem-shared-auth
 void add_config_commands(CLI::App& app, Session& session);  // config check, config show
