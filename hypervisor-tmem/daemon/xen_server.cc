@@ -163,7 +163,7 @@ void XenServer::step(Guest& guest) {
   const BusState theirs = to_state(read(guest.front + "/" TMEM_XS_STATE));
   const bool online = read(guest.back + "/" TMEM_XS_ONLINE) == "1";
   const bool leaving = theirs == BusState::kClosing || theirs == BusState::kClosed;
-  if (!online || (leaving && ours != BusState::kClosed) || (guest.client && !store_->introduced(guest.domid))) return shut(guest, online);
+  if (!online || (leaving && ours != BusState::kClosed) || (guest.client && is_gone(guest))) return shut(guest, online);
   if (guest.client) {
     // Its driver starts over, or saw us in InitWait before.
     if (theirs == BusState::kInitialising || ours != BusState::kConnected) {
@@ -176,6 +176,11 @@ void XenServer::step(Guest& guest) {
   if (ours == BusState::kInitWait && theirs != BusState::kUnknown) return;
   if (ours == BusState::kClosed && theirs != BusState::kInitialising) return;
   offer(guest);
+}
+
+// A tmem domain may not ask xenstored; libxl removes a dead guest's nodes, and who removes its own is gone for us, too.
+bool XenServer::is_gone(const Guest& guest) {
+  return store_->is_gone(guest.domid) || to_state(read(guest.front + "/" TMEM_XS_STATE)) == BusState::kUnknown;
 }
 
 void XenServer::offer(Guest& guest) {
@@ -210,7 +215,7 @@ bool XenServer::admit(Guest& guest, const Handshake& handshake, bool& resumed) {
   if (admission.outcome == Admission::Outcome::kInUse) {
     // The guest may have come back under a new number before we heard of the old one's end.
     const auto old = std::find_if(guests_.begin(), guests_.end(), [&](const auto& g) { return g.second->client == admission.id; });
-    if (old == guests_.end() || store_->introduced(old->first)) return false;
+    if (old == guests_.end() || !is_gone(*old->second)) return false;
     const auto identity = parse_xen_identity(read(old->second->front + "/" TMEM_XS_IDENTITY));
     end(*old->second, identity && identity->suspended);
     admission = registry_.admit(hello);

@@ -65,6 +65,7 @@ class XenServer {
   void forget_missing(const std::vector<uint32_t>& present);
   Guest& guest(uint32_t domid);
   void step(Guest& guest);
+  bool is_gone(const Guest& guest);
   void offer(Guest& guest);
   void connect(Guest& guest);
   bool admit(Guest& guest, const Handshake& handshake, bool& resumed);

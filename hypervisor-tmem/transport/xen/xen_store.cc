@@ -45,7 +45,12 @@ bool XenStore::write(const std::string& path, std::string_view value) {
 void XenStore::remove(const std::string& path) { (void)xs_rm(handle_, XBT_NULL, path.c_str()); }
 bool XenStore::watch(const std::string& path, const std::string& token) { return xs_watch(handle_, path.c_str(), token.c_str()); }
 void XenStore::unwatch(const std::string& path, const std::string& token) { (void)xs_unwatch(handle_, path.c_str(), token.c_str()); }
-bool XenStore::introduced(uint32_t domid) { return xs_is_domain_introduced(handle_, domid); }
+
+bool XenStore::is_gone(uint32_t domid) {
+  errno = 0;
+  return !xs_is_domain_introduced(handle_, domid) && errno == 0;
+}
+
 int XenStore::fd() const { return xs_fileno(handle_); }
 
 std::optional<std::string> XenStore::next_token() {

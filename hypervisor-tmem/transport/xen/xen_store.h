@@ -30,7 +30,9 @@ class XenStore {
   void remove(const std::string& path);
   bool watch(const std::string& path, const std::string& token);
   void unwatch(const std::string& path, const std::string& token);
-  bool introduced(uint32_t domid);  // false: the domain is gone, or never was
+  // True where it is certain that the domain is gone, or never was. xenstored answers that to privileged domains only; to
+  // others the domain's nodes have to tell.
+  bool is_gone(uint32_t domid);
 
   int fd() const;  // readable: next_token() may have something
   // The token of a watch that fired; nullopt: none now. lost(): xenstored closed the connection.
