@@ -231,6 +231,14 @@ TEST(Doctor, MemoryFullOfPagesThatCanBeDroppedIsWell) {
   EXPECT_EQ(worst(facts).first, tool::Level::kOk);
 }
 
+TEST(Doctor, AnotherDomainsConfigurationIsNotComparedWithThisOnes) {
+  tool::DoctorFacts facts = healthy();
+  facts.config.shards = 31;
+  EXPECT_EQ(worst(facts).first, tool::Level::kWarning);
+  facts.elsewhere = true;
+  EXPECT_NE(worst(facts).first, tool::Level::kWarning) << worst(facts).second;
+}
+
 TEST(Doctor, ADeadServiceIsAProblemAndTheRestIsSkipped) {
   Ran ran = run_tool({"--socket", "/nonexistent/s", "doctor", "--json"});
   EXPECT_EQ(ran.status, 1);

@@ -106,6 +106,13 @@ void XenStore::allow_release_watch(Domid domain) {
   if (!xs_set_permissions(impl_->handle, XBT_NULL, "@releaseDomain", list, 2)) fail("set permissions of", "@releaseDomain");
 }
 
+std::string XenStore::control(const std::string& command, const std::vector<std::string>& arguments) {
+  std::string data;
+  for (const std::string& argument : arguments) data += argument + '\0';
+  std::unique_ptr<char, Free> answer(xs_control_command(impl_->handle, command.c_str(), data.data(), static_cast<unsigned>(data.size())));
+  return answer ? answer.get() : "";
+}
+
 int XenStore::fd() const { return xs_fileno(impl_->handle); }
 
 std::optional<std::pair<std::string, std::string>> XenStore::next_event() {

@@ -60,6 +60,9 @@ class XenStore final : public Store {
   void watch(const std::string& path, const std::string& token) override;
   void allow_release_watch(Domid domain) override;
 
+  // A command of xenstored's own (xenstore-control) and its answer; empty where it knows none such.
+  std::string control(const std::string& command, const std::vector<std::string>& arguments);
+
   int fd() const;
   // Takes one fired watch without blocking: {path, token}. Throws StoreError when xenstored went away.
   std::optional<std::pair<std::string, std::string>> next_event();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // doctor: gathers the facts, runs every check on them, prints what they found. Exit status 1 when there is a problem.
 #include "tools/tmemctl/doctor/checks.h"
+#include "tools/tmemctl/doctor/xen_facts.h"
 
 #include <sys/stat.h>
 
@@ -19,6 +20,7 @@ struct Named {
 DoctorFacts gather(Session& session) {
   DoctorFacts facts;
   const Place& place = session.place();
+  facts.elsewhere = place.domid != 0;
   facts.socket_path = place.socket_path;
   struct stat status {};
   if (place.domid == 0 && stat(place.socket_path.c_str(), &status) == 0) facts.socket = {true, S_ISSOCK(status.st_mode), status.st_mode & 07777u, status.st_uid};
@@ -37,17 +39,22 @@ DoctorFacts gather(Session& session) {
   return facts;
 }
 
-std::vector<Named> examine(const DoctorFacts& facts) {
+void add(std::vector<Named>& named, const char* check, std::vector<Finding> findings) {
+  if (findings.empty()) findings.push_back({Level::kOk, "nothing to say"});
+  for (Finding& finding : findings) named.push_back({check, std::move(finding)});
+}
+
+std::vector<Named> examine(const DoctorFacts& facts, const std::optional<XenFacts>& xen) {
   std::vector<Named> named;
   for (const Check& check : checks()) {
     if (check.needs_service && !facts.unreachable.empty()) {
       named.push_back({check.name, {Level::kSkipped, "not checked, because the service does not answer"}});
       continue;
     }
-    std::vector<Finding> findings = check.run(facts);
-    if (findings.empty()) findings.push_back({Level::kOk, "nothing to say"});
-    for (Finding& finding : findings) named.push_back({check.name, std::move(finding)});
+    add(named, check.name, check.run(facts));
   }
+  if (!xen) return named;
+  for (const XenCheck& check : xen_checks()) add(named, check.name, check.run(*xen));
   return named;
 }
 
@@ -62,7 +69,7 @@ void print_text(Session& session, const std::vector<Named>& named, size_t proble
 }
 
 void run_doctor(Session& session) {
-  std::vector<Named> named = examine(gather(session));
+  std::vector<Named> named = examine(gather(session), gather_xen());
   size_t problems = 0, warnings = 0;
   for (const Named& one : named) {
     problems += one.finding.level == Level::kProblem;

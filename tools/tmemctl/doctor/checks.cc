@@ -79,6 +79,7 @@ Findings shards(const DoctorFacts& facts) {
 
 // What the service runs with and what it would run with after its next start are told apart by what it says of itself.
 Findings configuration(const DoctorFacts& facts) {
+  if (facts.elsewhere) return {{Level::kSkipped, "the service has a domain of its own, and its configuration is there"}};
   Findings findings;
   for (const ConfigError& error : facts.config_errors)
     findings.push_back({Level::kProblem, printable(error.to_string()) + "; the service would not start with it", "mend it, then: xen-tmemctl config check"});

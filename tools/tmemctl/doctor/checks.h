@@ -30,6 +30,7 @@ struct SocketFacts {
 };
 
 struct DoctorFacts {
+  bool elsewhere = false;  // in another domain, not behind a socket
   std::string socket_path;
   SocketFacts socket;
   std::string unreachable;  // why the service does not answer; empty: it does, and the next two are there
