@@ -38,7 +38,6 @@ class BlockArray {
     blocks_[blocks_count_++] = static_cast<T*>(block);
     return true;
   }
-  void drop_last_block() { memory_.release(blocks_[--blocks_count_], sizeof(T) * kPerBlock); }
 
  private:
   bool widen() {
