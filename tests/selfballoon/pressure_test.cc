@@ -69,6 +69,25 @@ TEST(Pressure, StallsGiveAReserveAndEachFurtherOneTwiceAsMuch) {
   }
 }
 
+TEST(Pressure, StallsOfTheBalloonItselfAreNotTakenForNeed) {
+  Sample sample = quiet(100);
+  const Decision takes = decide({}, calm(10, quiet(95)), sample);
+  ASSERT_EQ(takes.reason, Reason::kTakes);
+  sample.between = true;
+  sample.time_ms += 1000;
+  *sample.stall_us += 400000;
+  EXPECT_NE(decide({}, takes.next, sample).reason, Reason::kStalls);
+  Sample hard = sample;
+  *hard.stall_us += 200000;
+  EXPECT_EQ(decide({}, takes.next, hard).reason, Reason::kStalls) << "more than half of the time";
+  Sample later = sample;
+  later.time_ms += 3000;
+  EXPECT_EQ(decide({}, takes.next, later).reason, Reason::kStalls) << "by then the balloon has long arrived";
+  Sample read_back = sample;
+  read_back.refaults_pages = 200;
+  EXPECT_EQ(decide({}, takes.next, read_back).reason, Reason::kRefaults) << "refaults always count";
+}
+
 TEST(Pressure, RefaultsAndSwapInsCountAsOne) {
   Sample sample = quiet(5);
   sample.target_kib = sample.current_kib = 400 * kMib;

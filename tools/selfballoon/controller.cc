@@ -11,6 +11,8 @@ constexpr uint64_t kMibKib = 1024;
 constexpr uint64_t kMibPages = kMibKib / kPageKib;
 constexpr uint32_t kBackoffMax = 7;   // a hold lasts at most 64 windows
 constexpr uint32_t kAlarmsMax = 16;
+constexpr uint64_t kTakeMs = 3000;            // in which a balloon reaches its target, or never
+constexpr uint32_t kTakeStallPermille = 500;  // of them that the balloon itself may stall
 
 uint64_t above(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 uint64_t since(uint64_t now, uint64_t before) { return above(now, before); }  // counters restart after a restore
@@ -96,7 +98,10 @@ class Pressure {
   Reason pressure() const {
     if (!before_.seen) return Reason::kSettled;
     const uint64_t elapsed_ms = std::max<uint64_t>(since(sample_.time_ms, before_.time_ms), 1);
-    if (sample_.stall_us && since(*sample_.stall_us, before_.stall_us) > elapsed_ms * params_.pressure_stall_permille) return Reason::kStalls;
+    // Inflating the balloon stalls the kernel's own thread, which is not the guest's need; that lasts for a moment after a take.
+    const bool our_own = before_.took_ms != 0 && since(sample_.time_ms, before_.took_ms) <= kTakeMs;
+    const uint64_t stall_permille = our_own ? std::max(params_.pressure_stall_permille, kTakeStallPermille) : params_.pressure_stall_permille;
+    if (sample_.stall_us && since(*sample_.stall_us, before_.stall_us) > elapsed_ms * stall_permille) return Reason::kStalls;
     const uint64_t pages = since(sample_.refaults_pages, before_.refaults_pages) + since(sample_.swapins_pages, before_.swapins_pages);
     return pages * 1000 > elapsed_ms * params_.pressure_refaults ? Reason::kRefaults : Reason::kSettled;
   }
@@ -141,6 +146,7 @@ class Pressure {
       const uint64_t distance = sample_.target_kib - goal;
       decision_.target_kib = sample_.target_kib - std::max(distance / params_.selfballoon_downhysteresis, std::min(distance, kMibKib));
       decision_.reason = Reason::kTakes;
+      next_.took_ms = sample_.time_ms;
     }
   }
 

@@ -48,6 +48,7 @@ struct State {
 
   std::array<uint64_t, kWindowMax> needs_kib{};  // the highest need in each of the last intervals; [window_at] is the current one
   uint32_t window_at = 0;
+  uint64_t took_ms = 0;           // when memory was taken last
   uint32_t calm_intervals = 0;    // quiet ones in a row
   uint32_t alarms = 0;            // samples under pressure in a row: each gives twice what the one before gave
   uint64_t hold_kib = 0;          // not below this ...

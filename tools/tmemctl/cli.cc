@@ -36,6 +36,7 @@ void add_commands(CLI::App& app, Session& session) {
   add_attach_commands(app, session);
   add_space_commands(app, session);
   add_shared_commands(app, session);
+  add_selfballoon_commands(app, session);
   add_config_commands(app, session);
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "tmem/tmem_xs.h"
 
@@ -168,6 +169,17 @@ bool Reconciler::settle_attached(Domid backend, Domid guest, const Known& known)
   return true;
 }
 
+// The tuning goes to every guest that has some, whether it is attached or not and whether there is a service or not; but once,
+// as from then on it is the operator's.
+void Reconciler::carry(Domid guest) {
+  const GuestName name = guest_name(store_, guest);
+  if (name.name.empty() || name.uuid.empty()) return;
+  Known& known = known_guest(guest, name);
+  if (std::exchange(known.tuned, true)) return;
+  if (carry_tuning(store_, guest, known.policy.tuning))
+    log_(LOG_INFO, "guest '" + name.name + "' (dom " + std::to_string(guest) + "): tuning of its self-ballooning written to " + tuning_path(guest));
+}
+
 // Leftovers of guests that are gone: libxl knows nothing of this device class and leaves the backend's directory behind.
 void Reconciler::remove_stale(Domid backend, const std::vector<Domid>& present) {
   const auto gone = [&](Domid id) { return std::find(present.begin(), present.end(), id) == present.end(); };
@@ -193,6 +205,9 @@ void Reconciler::adopt_backend(Domid backend) {
 
 bool Reconciler::reconcile() {
   const std::vector<Domid> present = domains(store_);
+  for (const Domid guest : present) {
+    if (guest != 0) carry(guest);
+  }
   const auto backend = find_domain(store_, options_.backend_domain);
   if (!backend) {
     if (backend_) log_(LOG_WARNING, "the service's domain '" + options_.backend_domain + "' is gone; guests go on without tmem");

@@ -54,6 +54,7 @@ class Reconciler {
     GuestPolicy policy;
     std::string from;  // where it was found, for people
     std::string wish;  // that it was changed by
+    bool tuned = false;
   };
 
   bool reconcile_guest(Domid backend, Domid guest);
@@ -61,6 +62,7 @@ class Reconciler {
   const Known& policy_of(Domid guest, const GuestName& name);
   void keep(const Known& known);
   bool settle_attached(Domid backend, Domid guest, const Known& known);
+  void carry(Domid guest);
   void remove_stale(Domid backend, const std::vector<Domid>& domains);
   void adopt_backend(Domid backend);
 

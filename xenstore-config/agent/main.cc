@@ -104,7 +104,7 @@ int run(const Arguments& arguments) {
 void take_config(const tmem::Config& config, Reconciler::Options& options) {
   constexpr uint64_t kMib = uint64_t{1} << 20;
   if (options.backend_domain.empty()) options.backend_domain = config.xen_domain;
-  options.fallback = {config.xen_attach, config.client_weight, config.client_cap_bytes / kMib, config.client_min_bytes / kMib, config.client_compress, {}};
+  options.fallback = {config.xen_attach, config.client_weight, config.client_cap_bytes / kMib, config.client_min_bytes / kMib, config.client_compress, {}, {}};
 }
 
 }  // namespace

@@ -84,8 +84,13 @@ std::optional<GuestPolicy> policy_from_keys(const PolicyKeys& keys, const std::s
   reader.take("min", policy.min_mib, kMibMax, "a number of MiB");
   reader.take("compress", policy.compress);
   for (const auto& [key, value] : keys.values) {
-    if (std::find(known.begin(), known.end(), key) == known.end())
-      reader.bad("unknown key " + Reader::full_name(key) + "; known are tmem, tmem_weight, tmem_cap, tmem_min, tmem_compress, tmem_shared");
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    if (const auto node = tuning_node(key)) {
+      if (const auto refused = tuning_refusal(*node, value)) reader.bad(Reader::full_name(key) + ": " + *refused);
+      else policy.tuning[*node] = value;
+    } else {
+      reader.bad("unknown key " + Reader::full_name(key) + "; xl-tmem(5) has those that there are");
+    }
   }
   for (const std::string& uuid : keys.shared) {
     if (!is_uuid(uuid)) reader.bad("tmem_shared: '" + uuid + "' is not a uuid such as 01234567-89ab-cdef-0123-456789abcdef");
@@ -152,6 +157,7 @@ std::string policy_to_text(const GuestPolicy& policy) {
     for (const std::string& uuid : policy.shared) out << ' ' << uuid;
     out << "\n";
   }
+  for (const auto& [node, value] : policy.tuning) out << "tmem_" << node << " = " << value << "\n";
   return out.str();
 }
 

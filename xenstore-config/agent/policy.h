@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "agent/tuning.h"
+
 namespace tmem::agent {
 
 struct GuestPolicy {
@@ -18,6 +20,7 @@ struct GuestPolicy {
   uint64_t min_mib = 0;
   bool compress = true;
   std::vector<std::string> shared;  // uuids whose shared pools the guest may join, 36 characters each
+  Tuning tuning{};                  // of its self-ballooning; carried to xenstore once, when the guest starts
   friend bool operator==(const GuestPolicy&, const GuestPolicy&) = default;
 };
 
@@ -49,7 +52,7 @@ std::string policy_to_node(const GuestPolicy& policy);
 struct XlConfig {
   std::string name;
   std::string uuid;                   // empty: none in the file
-  std::optional<GuestPolicy> policy;  // none: no tmem key, or errors
+  std::optional<GuestPolicy> policy;  // none: no key of ours, or errors
 };
 std::optional<XlConfig> read_xl_config(const std::string& path, const std::vector<std::string>& extra_lines, std::vector<PolicyError>& errors);
 

@@ -43,9 +43,10 @@ class Report {
 
 // Keys whose value is a number or a string; xl.cfg allows both spellings.
 void take_scalars(const XLU_Config* config, PolicyKeys& keys) {
-  static const char* const names[] = {"", "weight", "cap", "min", "compress"};
-  for (const char* name : names) {
-    const std::string key = *name ? std::string("tmem_") + name : "tmem";
+  std::vector<std::string> names = {"", "weight", "cap", "min", "compress", "selfballoon"};
+  names.insert(names.end(), tuning_nodes().begin(), tuning_nodes().end());
+  for (const std::string& name : names) {
+    const std::string key = name.empty() ? "tmem" : "tmem_" + name;
     const char* value = nullptr;
     if (xlu_cfg_get_string(config, key.c_str(), &value, 1) == 0) keys.values[name] = value;
   }
@@ -85,7 +86,7 @@ std::optional<XlConfig> read_xl_config(const std::string& path, const std::vecto
   PolicyKeys keys;
   take_scalars(config.get(), keys);
   take_shared(config.get(), keys);
-  if (keys.values.count("")) result.policy = policy_from_keys(keys, path, errors);
+  if (!keys.values.empty()) result.policy = policy_from_keys(keys, path, errors);
   return result;
 }
 

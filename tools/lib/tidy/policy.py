@@ -54,6 +54,7 @@ LAYERS = {
     "xenstore-config/": ("xenstore-config", "proto", "control.proto"),
     "tools/": ("tools", "include", "proto", "control.proto"),
     "tools/tmemctl/": ("tools", "include", "proto", "control.proto", "xenstore-config"),
+    "tools/selfballoon/": ("tools", "proto", "xenstore-config"),
     "tools/tmem-load/": ("tools", "sim", "core", "proto"),
     "tools/tmem-inspect/": ("tmem-inspect", "arena_format", "meta_format", "include"),
     "tests/": None,  # anything
@@ -63,12 +64,14 @@ FILE_LAYERS = {
     "hypervisor-tmem/store/arena_format.h": "arena_format",
     "hypervisor-tmem/engine/meta_format.h": "meta_format",
     "hypervisor-tmem/daemon/config.h": "config",
+    "tools/selfballoon/params.h": "params",
     # the two implementations of what core/tmem_front_os.h asks for; the build chooses one
     "guest-shim/sim/tmem_front_os_types.h": "core",
     "guest-shim/linux/tmem_front_os_types.h": "core",
 }
 # ... which these layers may include besides what LAYERS says: owners first, then who shares the one file.
-FILE_LAYERS_OPEN_TO = {"arena_format": ("store", "engine", "daemon"), "meta_format": ("engine",), "config": ("daemon", "tools", "xenstore-config")}
+FILE_LAYERS_OPEN_TO = {"arena_format": ("store", "engine", "daemon"), "meta_format": ("engine",), "config": ("daemon", "tools", "xenstore-config"),
+                       "params": ("tools", "xenstore-config")}
 
 # Pairs of (layer prefix, pattern of a system header, why).
 SYSTEM_HEADERS_BANNED = [

@@ -16,5 +16,6 @@ void add_attach_commands(CLI::App& app, Session& session);  // attach, detach, c
 void add_space_commands(CLI::App& app, Session& session);   // flush, destroy-pool, forget, set-memory
 void add_shared_commands(CLI::App& app, Session& session);  // shared-auth, tmem-shared-auth
 void add_config_commands(CLI::App& app, Session& session);  // config check, config show
+void add_selfballoon_commands(CLI::App& app, Session& session);  // selfballoon list, show, set, log
 
 }  // namespace tmem::tool

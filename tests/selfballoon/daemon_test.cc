@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+// The daemon over a guest's files and a xenstore in memory: tuning, refusals, reports, and when it keeps its hands off.
+#include "selfballoon/daemon.h"
+
+#include "agent/fake_store.h"
+#include "selfballoon/guest_files.h"
+
+namespace tmem::selfballoon {
+namespace {
+
+const std::string kKeys = TMEM_SELFBALLOON_KEYS "/", kReport = TMEM_SELFBALLOON_REPORT "/";
+
+class DaemonTest : public GuestFiles {
+ protected:
+  DaemonTest() : system_(root_) {
+    put("sys/hypervisor/guest_type", "PV\n");
+    put("proc/sys/kernel/random/boot_id", "11111111-2222-3333-4444-555555555555\n");
+    node("domid", "7");
+    node("memory/target", "524288");
+  }
+  void node(const std::string& path, const std::string& value) { store_.nodes[path] = {value, {}}; }
+  std::string told(const std::string& name) { return store_.read(kReport + name).value_or("(none)"); }
+  Daemon make(bool dry_run = false, const Params& own = {}) {
+    return Daemon(system_, store_, own, root_ / "note", dry_run, [this](int, const std::string& text) { said_ += text + "\n"; });
+  }
+  // Ends of intervals, five seconds apart.
+  void intervals(Daemon& daemon, int count) {
+    for (int i = 0; i < count; ++i) daemon.step(now_ms_ += 5000, false);
+  }
+
+  System system_;
+  agent::FakeStore store_;
+  std::string said_;
+  uint64_t now_ms_ = 0;
+};
+
+TEST_F(DaemonTest, TakesWhatIsNotNeededAndSaysSo) {
+  Daemon daemon = make();
+  put(kBalloon + "info/current_kb", "524288\n");
+  intervals(daemon, 4);
+  EXPECT_LT(system_.target_kib(), 524288u);
+  EXPECT_NE(told("decision").find("reason=takes what was not needed"), std::string::npos) << told("decision");
+  EXPECT_NE(told("log").find(" 524288 " + std::to_string(system_.target_kib()) + " takes"), std::string::npos) << told("log");
+  EXPECT_NE(told("state").find("state=running psi=1 selfballoon_policy=pressure"), std::string::npos) << told("state");
+  EXPECT_EQ(store_.nodes[kReport + "log"].permissions.owner, 7u);
+}
+
+TEST_F(DaemonTest, TuningActsAndIsReported) {
+  Daemon daemon = make();
+  node(kKeys + "selfballoon_interval", "2");
+  node(kKeys + "selfballoon_policy", "committed");
+  daemon.refresh();
+  EXPECT_EQ(daemon.params().selfballoon_interval, 2u);
+  EXPECT_EQ(daemon.params().policy, Policy::kCommitted);
+  EXPECT_NE(told("state").find("selfballoon_policy=committed"), std::string::npos);
+  store_.remove(kKeys + "selfballoon_interval");
+  daemon.refresh();
+  EXPECT_EQ(daemon.params().selfballoon_interval, 5u) << "a key that is gone means the default";
+}
+
+TEST_F(DaemonTest, ABadValueIsRefusedWithItsReasonAndTheOldOneStays) {
+  Params own;
+  own.frontswap_inertia = 9;
+  Daemon daemon = make(false, own);
+  node(kKeys + "frontswap_inertia", "4");
+  daemon.refresh();
+  EXPECT_EQ(told("refused"), "");
+  node(kKeys + "frontswap_inertia", "many");
+  node(kKeys + "nonsense", "1");
+  daemon.refresh();
+  EXPECT_EQ(daemon.params().frontswap_inertia, 4u);
+  EXPECT_EQ(told("refused"), "frontswap_inertia: 'many' is not a number from 1 to 65536\nnonsense: there is no such key");
+  store_.remove(kKeys + "frontswap_inertia");
+  store_.remove(kKeys + "nonsense");
+  daemon.refresh();
+  EXPECT_EQ(daemon.params().frontswap_inertia, 9u) << "the guest's own value";
+  EXPECT_EQ(told("refused"), "");
+}
+
+TEST_F(DaemonTest, AnotherManagersGuestIsLeftAlone) {
+  node("memory/dynamic-min", "100000");
+  Daemon daemon = make();
+  intervals(daemon, 10);
+  daemon.release();
+  EXPECT_EQ(system_.target_kib(), 524288u);
+  EXPECT_NE(told("state").find("state=left-alone"), std::string::npos);
+  EXPECT_NE(said_.find("memory/dynamic-min is there"), std::string::npos);
+}
+
+TEST_F(DaemonTest, TheToolstacksTargetIsTheLimit) {
+  Daemon daemon = make();
+  node("memory/target", "350000");
+  daemon.step(now_ms_ += 1000, true);
+  EXPECT_EQ(system_.target_kib(), 350000u);
+  EXPECT_NE(told("decision").find("limit-kib=350000 "), std::string::npos);
+}
+
+TEST_F(DaemonTest, SwitchedOffItGivesBackOnceAndThenKeepsItsHandsOff) {
+  system_.set_target(300000);
+  Daemon daemon = make();
+  node(kKeys + "selfballooning", "0");
+  daemon.refresh();
+  intervals(daemon, 1);
+  EXPECT_EQ(system_.target_kib(), 524288u);
+  system_.set_target(400000);  // somebody in the guest
+  intervals(daemon, 3);
+  EXPECT_EQ(system_.target_kib(), 400000u);
+}
+
+TEST_F(DaemonTest, WhatAPvhGuestNeverSeesIsLearntOnceForTheBoot) {
+  put("sys/hypervisor/guest_type", "PVH\n");
+  node("memory/target", "525312");
+  {
+    Daemon daemon = make();
+    daemon.step(now_ms_ += 1000, true);
+    system_.set_target(400000);
+  }
+  Daemon again = make();  // its target is its own by now, and no measure
+  again.release();
+  EXPECT_EQ(system_.target_kib(), 524288u);
+}
+
+TEST_F(DaemonTest, ADryRunReportsAndMovesNothing) {
+  Daemon daemon = make(true);
+  put(kBalloon + "info/current_kb", "524288\n");
+  intervals(daemon, 5);
+  EXPECT_EQ(system_.target_kib(), 524288u);
+  EXPECT_NE(told("decision").find("takes"), std::string::npos);
+}
+
+TEST_F(DaemonTest, AMissingFileIsSaidOnceAndTriedAgain) {
+  Daemon daemon = make();
+  std::filesystem::remove(root_ / "proc/zoneinfo");
+  intervals(daemon, 5);
+  const size_t first = said_.find("proc/zoneinfo");
+  ASSERT_NE(first, std::string::npos);
+  EXPECT_EQ(said_.find("proc/zoneinfo", first + 1), std::string::npos);
+}
+
+TEST_F(DaemonTest, TheLogKeepsTheLatestMoves) {
+  Daemon daemon = make();
+  for (int i = 0; i < 30; ++i) {
+    node("memory/target", std::to_string(500000 - i * 1000));
+    daemon.step(now_ms_ += 1000, true);
+  }
+  const std::string log = told("log");
+  EXPECT_EQ(static_cast<unsigned>(std::count(log.begin(), log.end(), '\n')) + 1, TMEM_SELFBALLOON_LOG_LINES_MAX);
+  EXPECT_NE(log.find("471000"), std::string::npos);
+  EXPECT_LE(log.size(), 2048u) << "a node holds no more";
+}
+
+}  // namespace
+}  // namespace tmem::selfballoon

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "selfballoon/daemon.h"
+
+#include <syslog.h>
+
+#include <algorithm>
+#include <ctime>
+#include <fstream>
+
+#include "selfballoon/parse.h"
+
+namespace tmem::selfballoon {
+namespace {
+
+constexpr const char* kToolstackTarget = "memory/target";
+constexpr const char* kOtherManager = "memory/dynamic-min";
+constexpr uint64_t kUnswapPagesMax = 16384;  // at a time: 64 MiB
+constexpr uint64_t kPageKib = 4;
+
+uint64_t wall_clock_s() { return static_cast<uint64_t>(std::time(nullptr)); }
+
+}  // namespace
+
+Daemon::Daemon(System& system, agent::Store& store, const Params& own, std::string run_file, bool dry_run, Log log)
+    : system_(system), store_(store), tuning_(own), report_(store), run_file_(std::move(run_file)), dry_run_(dry_run), log_(std::move(log)) {
+  store_.watch("memory", "selfballoon");
+  if (!system_.has_pressure()) log_(LOG_NOTICE, "this kernel has no pressure stall information (boot with psi=1); refaults and swap-ins are used instead");
+  refresh();
+  say_state();
+}
+
+void Daemon::refresh() {
+  std::string manager;
+  if (store_.read(kOtherManager)) manager = "memory/dynamic-min is there: another manager adjusts this guest";
+  if (manager != left_alone_) {
+    left_alone_ = manager;
+    log_(LOG_NOTICE, manager.empty() ? "memory/dynamic-min is gone; adjusts again" : manager + "; does nothing");
+    state_ = {};
+    say_state();
+  }
+  if (!tuning_.refresh(store_)) return;
+  log_(LOG_INFO, "tuning: " + tuning_.text());
+  for (const auto& [key, reason] : tuning_.refused()) log_(LOG_WARNING, "tuning refused: " + key + ": " + reason);
+  say_state();
+}
+
+void Daemon::say_state() {
+  const char* doing = !left_alone_.empty() ? "left-alone" : !params().selfballooning ? "off" : dry_run_ ? "dry-run" : "running";
+  report_.state(std::string("state=") + doing + " psi=" + (system_.has_pressure() ? "1 " : "0 ") + tuning_.text());
+  report_.refused(tuning_.refused_text());
+}
+
+// An HVM or PVH guest's balloon counts less than the toolstack does (video memory, say), by an amount that the kernel fixed
+// at boot and tells nobody. At our first start in this boot the two targets mean the same; later the note in run_file_ is used.
+void Daemon::learn_offset(uint64_t toolstack_kib) {
+  offset_known_ = true;
+  if (system_.is_pv()) return;
+  const std::string boot = std::string(system_.boot_id(), 0, 36);
+  std::ifstream in(run_file_);
+  std::string noted_boot;
+  uint64_t noted = 0;
+  if (in >> noted_boot >> noted && noted_boot == boot) {
+    offset_kib_ = noted;
+    return;
+  }
+  const uint64_t balloon = system_.target_kib();
+  offset_kib_ = toolstack_kib > balloon ? toolstack_kib - balloon : 0;
+  std::ofstream(run_file_) << boot << ' ' << offset_kib_ << '\n';
+}
+
+uint64_t Daemon::limit_kib() {
+  const auto target = parse_number(store_.read(kToolstackTarget).value_or(""));
+  if (!target) return system_.target_kib();  // nothing allows more
+  if (!offset_known_) learn_offset(*target);
+  return *target > offset_kib_ ? *target - offset_kib_ : 0;
+}
+
+void Daemon::step(uint64_t now_ms, bool between) {
+  if (!left_alone_.empty()) return;
+  try {
+    Sample sample = system_.sample();
+    sample.time_ms = now_ms;
+    sample.between = between;
+    sample.limit_kib = limit_kib();
+    const Decision decision = decide(params(), state_, sample);
+    state_ = decision.next;
+    if (decision.reason == Reason::kOff && off_) return;
+    off_ = decision.reason == Reason::kOff;
+    act(sample, decision);
+    report_.decision(wall_clock_s(), sample, decision);
+    trouble_.clear();
+  } catch (const std::runtime_error& error) {
+    if (trouble_ != error.what()) log_(LOG_ERR, std::string(error.what()) + "; tries again every second");
+    trouble_ = error.what();
+  }
+}
+
+void Daemon::act(const Sample& sample, const Decision& decision) {
+  if (decision.target_kib != sample.target_kib) {
+    log_(decision.reason == Reason::kTakes ? LOG_DEBUG : LOG_INFO,
+         "target " + std::to_string(sample.target_kib) + " -> " + std::to_string(decision.target_kib) + " KiB: " + to_string(decision.reason));
+    if (!dry_run_) system_.set_target(decision.target_kib);
+  }
+  if (decision.unswap_kib == 0 || dry_run_) return;
+  const size_t back = unswap_.bring_back(std::min(decision.unswap_kib / kPageKib, kUnswapPagesMax));
+  if (back == 0) return;
+  log_(LOG_DEBUG, "brought " + std::to_string(back) + " pages back from tmem");
+  // What that cost was not the guest's doing: the next look counts from here.
+  const Sample after = system_.sample();
+  state_.stall_us = after.stall_us.value_or(0);
+  state_.refaults_pages = after.refaults_pages;
+  state_.swapins_pages = after.swapins_pages;
+}
+
+void Daemon::release() {
+  if (left_alone_.empty() && !dry_run_) system_.set_target(limit_kib());
+}
+
+}  // namespace tmem::selfballoon
