@@ -24,6 +24,7 @@ class GuestModel {
  public:
   struct Shape {
     uint64_t limit_kib = 1024 * kMib;
+    uint64_t start_kib = UINT64_MAX;     // what it has at first; the limit unless less
     uint64_t offset_kib = 24 * kMib;     // the kernel's image and what it set aside at boot
     uint64_t kernel_kib = 40 * kMib;
     uint64_t balloon_kib_per_second = 256 * kMib;
@@ -31,14 +32,14 @@ class GuestModel {
   };
 
   explicit GuestModel(const Shape& shape, const Params& params = {})
-      : shape_(shape), params_(params), limit_kib_(shape.limit_kib), target_kib_(shape.limit_kib), current_kib_(shape.limit_kib) {}
+      : shape_(shape), params_(params), limit_kib_(shape.limit_kib), target_kib_(std::min(shape.limit_kib, shape.start_kib)), current_kib_(target_kib_) {}
 
   // One second. room_kib: how far the balloon may grow, as the host has no more. Returns what the balloon grew (negative: shrank).
   int64_t second(const Demand& demand, uint64_t room_kib = UINT64_MAX) {
     ++now_s_;
     const int64_t moved = move_balloon(room_kib);
     live(demand);
-    control();
+    if (obeys_) control();
     return moved;
   }
 

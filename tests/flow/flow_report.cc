@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// flow_report DIRECTORY: runs the days that docs/memory-flow.md shows; its tables go to standard output, its plots to DIRECTORY.
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <string>
+
+#include "flow/host_sim.h"
+
+namespace {
+using namespace tmem::flow;
+
+constexpr int kWidth = 900, kHeight = 260, kLeft = 60, kBottom = 30;
+
+std::string line(const std::vector<uint64_t>& values, uint64_t most, const char* colour, const char* name, int row) {
+  std::string points;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double x = kLeft + static_cast<double>(i) * (kWidth - kLeft - 10) / static_cast<double>(std::max<size_t>(values.size() - 1, 1));
+    const double y = kHeight - kBottom - static_cast<double>(values[i]) * (kHeight - kBottom - 40) / static_cast<double>(most);
+    char point[48];
+    std::snprintf(point, sizeof point, "%.1f,%.1f ", x, y);
+    points += point;
+  }
+  const std::string x = std::to_string(kLeft + row * 220), c = colour;
+  return "<polyline fill=\"none\" stroke=\"" + c + "\" stroke-width=\"1.2\" points=\"" + points + "\"/>\n<text x=\"" + x +
+         "\" y=\"18\" fill=\"" + c + "\">" + name + "</text>\n";
+}
+
+void plot(const std::string& path, const HostResult& result) {
+  uint64_t most = 1;
+  for (const auto* values : {&result.guests_mib, &result.tmem_mib, &result.wanted_mib}) most = std::max(most, *std::max_element(values->begin(), values->end()));
+  std::ofstream out(path);
+  out << "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" << kWidth << "\" height=\"" << kHeight << "\" font-family=\"sans-serif\" font-size=\"12\">\n"
+      << "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+      << line(result.wanted_mib, most, "#999999", "what guests want", 0) << line(result.guests_mib, most, "#1f5fa8", "what guests have", 1)
+      << line(result.tmem_mib, most, "#c0562b", "the tmem domain", 2) << "<text x=\"4\" y=\"44\">" << most / 1024 << " GiB</text>\n<text x=\"4\" y=\"" << kHeight - kBottom
+      << "\">0</text>\n<text x=\"" << kLeft << "\" y=\"" << kHeight - 8 << "\">0 h</text>\n<text x=\"" << kWidth - 40 << "\" y=\"" << kHeight - 8 << "\">"
+      << result.guests_mib.size() / 60 << " h</text>\n</svg>\n";
+}
+
+void table(const HostSetup& base) {
+  std::printf("| scheme | wanted (GiB h) | short, out of tmem | short, from disk | guest-seconds short | reversals per guest | fairness |\n");
+  std::printf("| --- | --- | --- | --- | --- | --- | --- |\n");
+  for (const Scheme scheme : {Scheme::kStatic, Scheme::kCommitted, Scheme::kPressure}) {
+    HostSetup setup = base;
+    setup.scheme = scheme;
+    const HostResult r = simulate(setup);
+    const auto hours = [](uint64_t gib_seconds) { return static_cast<double>(gib_seconds) / 3600; };
+    std::printf("| %s | %.1f | %.2f | %.2f | %llu | %.1f | %.4f |\n", to_string(scheme), hours(r.wanted_gib_seconds), hours(r.in_tmem_gib_seconds),
+                hours(r.on_disk_gib_seconds), static_cast<unsigned long long>(r.short_seconds), static_cast<double>(r.moves_reversed) / setup.guests, r.fairness);
+  }
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  if (count != 2) {
+    std::fprintf(stderr, "usage: flow_report DIRECTORY\n");
+    return 2;
+  }
+  const std::string folder = words[1];
+  HostSetup setup;
+  std::printf("A day of 40 guests of 1 GiB, on a host of 22 GiB:\n\n");
+  table(setup);
+  plot(folder + "/memory-flow-day.svg", simulate(setup));
+  setup.guests = 4;
+  setup.turns = true;
+  setup.seconds = 4 * 3600;
+  std::printf("\nFour guests of 1 GiB whose bursts come in turn, on a host of 2.2 GiB, for four hours:\n\n");
+  table(setup);
+  plot(folder + "/memory-flow-turns.svg", simulate(setup));
+  return 0;
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+// Single plans of the host's policy, and its laws on random hosts.
+#include "flow/host_policy.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+namespace tmem::flow {
+namespace {
+
+constexpr uint64_t kMib = 1024;
+
+GuestView guest(GuestId id, uint64_t limit_mib, uint64_t current_mib, uint64_t min_mib = 64) {
+  GuestView g;
+  g.id = id;
+  g.min_kib = min_mib * kMib;
+  g.max_kib = g.limit_kib = limit_mib * kMib;
+  g.current_kib = current_mib * kMib;
+  return g;
+}
+
+// 1 GiB free, a tmem domain of 500 MiB that may not go below 200, the reserve of 256.
+HostSample host(std::vector<GuestView> guests = {}) {
+  HostSample s;
+  s.free_kib = 1024 * kMib;
+  s.tmem_current_kib = 500 * kMib;
+  s.tmem_persistent_kib = 200 * kMib;
+  s.guests = std::move(guests);
+  return s;
+}
+
+bool told(const HostPlan& plan, HostEvent event) {
+  for (const auto& [what, id] : plan.events) {
+    if (what == event) return true;
+  }
+  return false;
+}
+
+TEST(HostPolicy, TmemGetsAnEighthOfTheSurplus) { EXPECT_EQ(plan({}, {}, host()).tmem_target_kib, (500 + (1024 - 256) / 8) * kMib); }
+
+TEST(HostPolicy, WhatGuestsMayWakeIntoIsNotSurplus) {
+  // a fifth of 400 is kept for the first; the second misses 20 only; the third is at its limit
+  const HostPlan p = plan({}, {}, host({guest(1, 1000, 400), guest(2, 500, 480), guest(3, 300, 300)}));
+  EXPECT_EQ(p.tmem_target_kib, 500 * kMib + (1024 - 256 - 80 - 20) * kMib / 8);
+}
+
+TEST(HostPolicy, TmemGivesBackAtOnceDownToItsPersistentPages) {
+  HostSample s = host();
+  s.free_kib = 100 * kMib;
+  EXPECT_EQ(plan({}, {}, s).tmem_target_kib, (500 - 156) * kMib);
+  s.tmem_persistent_kib = 450 * kMib;
+  EXPECT_EQ(plan({}, {}, s).tmem_target_kib, 450 * kMib);
+}
+
+TEST(HostPolicy, ASteadyHostGetsASteadyPlan) {
+  HostSample s = host({guest(1, 500, 500)});
+  HostState state;
+  for (int i = 0; i < 200; ++i) {
+    s.time_ms += 1000;
+    const HostPlan p = plan({}, state, s);
+    state = p.next;
+    EXPECT_GE(p.tmem_target_kib, s.tmem_current_kib);
+    s.free_kib -= p.tmem_target_kib - s.tmem_current_kib;
+    s.tmem_current_kib = p.tmem_target_kib;
+  }
+  EXPECT_LE(s.free_kib, (256 + 16) * kMib);
+  EXPECT_GE(s.free_kib, 256 * kMib);
+}
+
+TEST(HostPolicy, RoomIsMadeFromTmemFirst) {
+  HostSample s = host({guest(1, 800, 800)});
+  s.room_kib = 900 * kMib;
+  const HostPlan p = plan({}, {}, s);
+  EXPECT_EQ(p.tmem_target_kib, (500 - 132) * kMib);  // 256 + 900 - 1024
+  EXPECT_TRUE(p.limits_kib.empty());
+}
+
+TEST(HostPolicy, ThenFromGuestsByWeightNeverBelowTheirMinimum) {
+  HostSample s = host({guest(1, 800, 800), guest(2, 800, 800), guest(3, 100, 100, 90)});
+  s.guests[1].weight = 200;
+  s.room_kib = 1368 * kMib;  // 300 from tmem, 300 more
+  const HostPlan p = plan({}, {}, s);
+  EXPECT_EQ(p.tmem_target_kib, 200 * kMib);
+  const uint64_t one = 800 * kMib - p.limits_kib.at(1), two = 800 * kMib - p.limits_kib.at(2), three = 100 * kMib - p.limits_kib.at(3);
+  EXPECT_EQ(one + two + three, 300 * kMib);
+  EXPECT_EQ(three, 10 * kMib) << "all that it has above its minimum";
+  EXPECT_NEAR(static_cast<double>(one), 2.0 * static_cast<double>(two), 64.0 * kMib) << "the heavier gives half";
+  EXPECT_FALSE(told(p, HostEvent::kRoomShort));
+}
+
+TEST(HostPolicy, RoomThatCannotBeMadeIsTold) {
+  HostSample s = host({guest(1, 100, 100)});
+  s.room_kib = 8192 * kMib;
+  const HostPlan p = plan({}, {}, s);
+  EXPECT_TRUE(told(p, HostEvent::kRoomShort));
+  EXPECT_EQ(p.limits_kib.at(1), 64 * kMib);
+}
+
+TEST(HostPolicy, NothingIsSqueezedBeforeAMigration) {
+  HostSample s = host({guest(1, 800, 800)});
+  s.guests[0].migrating = true;
+  s.room_kib = 8192 * kMib;
+  EXPECT_TRUE(plan({}, {}, s).limits_kib.empty());
+}
+
+TEST(HostPolicy, ALoweredLimitGoesUpAgainBeforeTmemGrows) {
+  HostSample s = host({guest(1, 800, 500)});
+  s.guests[0].limit_kib = 500 * kMib;
+  const HostPlan p = plan({}, {}, s);
+  EXPECT_EQ(p.limits_kib.at(1), 800 * kMib);
+  EXPECT_EQ(p.tmem_target_kib, 500 * kMib + (1024 - 256 - 300) * kMib / 8);
+}
+
+TEST(HostPolicy, AGuestThatIgnoresItsLimitIsMarkedOnceAndLeftOut) {
+  HostSample s = host({guest(1, 400, 800), guest(2, 800, 800)});
+  HostState state;
+  int marks = 0;
+  for (int i = 0; i <= 30; ++i) {
+    s.time_ms = static_cast<uint64_t>(i) * 1000;
+    const HostPlan p = plan({}, state, s);
+    state = p.next;
+    marks += told(p, HostEvent::kGuestStuck);
+  }
+  EXPECT_EQ(marks, 1);
+  s.room_kib = 1368 * kMib;
+  s.time_ms += 1000;
+  const HostPlan p = plan({}, state, s);
+  EXPECT_EQ(p.limits_kib.count(1), 0u) << "not asked again";
+  EXPECT_EQ(p.limits_kib.at(2), 500 * kMib) << "the other gives all of it";
+  s.guests[0].current_kib = 400 * kMib;
+  EXPECT_TRUE(told(plan({}, p.next, s), HostEvent::kGuestObeys));
+}
+
+TEST(HostPolicy, ASlowGuestIsNotTakenForAStuckOne) {
+  HostSample s = host({guest(1, 400, 800)});
+  HostState state;
+  for (int i = 0; i <= 60; ++i) {
+    s.time_ms += 1000;
+    s.guests[0].current_kib -= 4 * kMib;
+    const HostPlan p = plan({}, state, s);
+    state = p.next;
+    EXPECT_FALSE(told(p, HostEvent::kGuestStuck));
+  }
+}
+
+TEST(HostPolicy, LowMemoryIsToldOnceAndBeforeAnythingIsRefused) {
+  HostSample s = host();
+  s.free_kib = 100 * kMib;
+  HostState state;
+  int low = 0, enough = 0;
+  for (int i = 0; i < 10; ++i) {
+    if (i == 5) s.free_kib = 300 * kMib;
+    const HostPlan p = plan({}, state, s);
+    state = p.next;
+    low += told(p, HostEvent::kMemoryLow);
+    enough += told(p, HostEvent::kMemoryEnough);
+  }
+  EXPECT_EQ(low, 1);
+  EXPECT_EQ(enough, 1);
+}
+
+RC_GTEST_PROP(HostPolicy, PromisesNothingTwice, ()) {
+  HostSample s;
+  const auto kib = [](uint64_t max) { return *rc::gen::inRange<uint64_t>(0, max); };
+  HostState state;
+  const auto count = *rc::gen::inRange<unsigned>(0, 12);
+  for (unsigned i = 0; i < count; ++i) {
+    GuestView g;
+    g.id = i;
+    g.max_kib = kib(1 << 22);
+    g.min_kib = g.max_kib / 8;
+    g.limit_kib = std::max(g.min_kib, g.max_kib - kib(g.max_kib + 1));
+    g.current_kib = kib(1 << 22);
+    g.weight = *rc::gen::inRange<uint32_t>(0, 1000);
+    g.migrating = *rc::gen::arbitrary<bool>();
+    s.guests.push_back(g);
+  }
+  for (int round = 0; round < 8; ++round) {
+    s.time_ms += kib(20000);
+    s.free_kib = kib(1 << 23);
+    s.tmem_current_kib = kib(1 << 23);
+    s.tmem_persistent_kib = kib(s.tmem_current_kib + 1);
+    s.room_kib = *rc::gen::arbitrary<bool>() ? kib(1 << 23) : 0;
+    const HostPlan p = plan({}, state, s);
+    state = p.next;
+    if (p.tmem_target_kib > s.tmem_current_kib) {
+      uint64_t raised = p.tmem_target_kib - s.tmem_current_kib;
+      for (const auto& [id, limit] : p.limits_kib) raised += limit - std::min(limit, s.guests[id].limit_kib);
+      RC_ASSERT(raised + HostParams{}.reserve_kib + s.room_kib <= s.free_kib);
+    }
+    RC_ASSERT(p.tmem_target_kib >= std::min(s.tmem_persistent_kib, s.tmem_current_kib));
+    for (const auto& [id, limit] : p.limits_kib) {
+      const GuestView& g = s.guests[id];
+      RC_ASSERT(limit <= g.max_kib || limit <= g.limit_kib);
+      if (limit < g.limit_kib) RC_ASSERT(limit >= g.min_kib && !g.migrating);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tmem::flow

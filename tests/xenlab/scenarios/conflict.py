@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""The administrator's xl mem-set is obeyed, another manager's guest is left alone, and a guest that lies in its report harms nobody."""
+
+import json
+
+from lib import flow, tmem
+
+
+def scenario(lab):
+    dom0 = lab.boot(customize=tmem.add_programs)
+    guest = flow.guest(lab, memory=256).create()
+    flow.start(guest)
+    guest.set_memory(180)
+    dom0.poll(lambda: flow.current_kib(guest) <= 181 * 1024, 120, "xl mem-set to be obeyed")
+    dom0.poll(lambda: flow.decision(guest).get("limit-kib") == str(180 * 1024), 120, "the new limit to be known")
+    guest.set_memory(256)
+    dom0.poll(lambda: flow.decision(guest).get("limit-kib") == str(256 * 1024), 120, "the old limit to be known again")
+
+    dom0.xs_write(guest.path("memory/dynamic-min"), 100000)
+    dom0.poll(lambda: flow.state(guest)["state"] == "left-alone", 60, "the other manager to be seen")
+    guest.set_memory(220)
+    dom0.poll(lambda: flow.current_kib(guest) >= 219 * 1024, 120, "the guest to stay where the other manager puts it")
+    dom0.xs_rm(guest.path("memory/dynamic-min"))
+    dom0.poll(lambda: flow.state(guest)["state"] == "running", 60, "the other manager to be gone")
+
+    # A guest may write anything into its own report.
+    guest.run(f"""printf 'state=\\033[2J limit-kib=99999999999999999999999 =x reason=' >/tmp/lie
+        xenstore-write {flow.REPORT}/state "$(cat /tmp/lie)" {flow.REPORT}/log 'x y z' {flow.REPORT}/refused "$(printf 'a\\033b')" """)
+    listed = dom0.run("xen-tmemctl selfballoon list").out
+    lab.expect("\033" not in listed and "g1" in listed, f"dom0's list shows what the guest chose: {listed!r}")
+    shown = json.loads(dom0.run("xen-tmemctl selfballoon show g1 --json").out)["domains"][0]
+    lab.equal((shown["name"], shown["log"]), ("g1", []), "what dom0 makes of it")
+
+    silent = lab.guest("g2", memory=128).create()      # without the daemon
+    dom0.run("xen-tmemctl selfballoon set g2 selfballoon_interval=1")
+    lab.equal(silent.xs_read(f"{flow.KEYS}/selfballoon_interval"), "1", "a key for a guest that does not look")
+    refused = dom0.run("xen-tmemctl selfballoon set g1 selfballoon_interval=0", check=False)
+    lab.equal(refused.code, 2, "status of a bad value")
+    silent.must_live()
+    flow.must_have_memory(lab, guest)
