@@ -2,6 +2,7 @@
 // selfballoon list, show, set, log: the tuning and the reports of guests' own ballooning. They speak to xenstore in dom0, and
 // to no service.
 #include "agent/attach.h"
+#include "tmem/tmem_selfballoon.h"
 #include "tools/tmemctl/commands/commands.h"
 #include "tools/tmemctl/selfballoon_view.h"
 #include "tools/tmemctl/text.h"
