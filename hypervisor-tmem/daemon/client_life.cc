@@ -42,13 +42,13 @@ void ClientLife::open_channels(std::vector<std::unique_ptr<Channel>> channels, s
       [opening, done = std::move(done)] { done(!opening->failed); });
 }
 
-void ClientLife::close_channels(ClientId client) {
+void ClientLife::close_channels(ClientId client, std::function<void()> done) {
   shards_.on_shards(
       [client](Shard& shard) {
         shard.worker().remove_channel(client);
         shard.engine().top_up_credits(client, kCreditsPerQueueMax);
       },
-      [] {});
+      std::move(done));
 }
 
 void ClientLife::authorise(ClientId client, const std::vector<Uuid>& uuids) {
@@ -63,14 +63,17 @@ void ClientLife::authorise(ClientId client, const std::vector<Uuid>& uuids) {
       [] {});
 }
 
-void ClientLife::free(ClientId client) {
+void ClientLife::free(ClientId client, std::function<void()> done) {
   shards_.on_shards(
       [client](Shard& shard) {
         shard.worker().remove_channel(client);
         // kNoClient: it had no queue on this shard.
         [[maybe_unused]] const Status status = shard.engine().detach(client);
       },
-      [this, client] { registry_.erase(client); });
+      [this, client, done = std::move(done)] {
+        registry_.erase(client);
+        done();
+      });
 }
 
 void ClientLife::write_identity(ClientId client) {

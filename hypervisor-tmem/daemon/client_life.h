@@ -27,11 +27,11 @@ class ClientLife {
   // Channel i goes to shard i, where it is served from now on. done(false): a shard refused.
   void open_channels(std::vector<std::unique_ptr<Channel>> channels, std::function<void(bool)> done);
   // Closes its channels; its pools stay, and the room that its unanswered credited puts need when they come again.
-  void close_channels(ClientId client);
+  void close_channels(ClientId client, std::function<void()> done = [] {});
   // The shared pools that it may join, besides those it may already.
   void authorise(ClientId client, const std::vector<Uuid>& uuids);
   // Closes its channels and frees its pools. The entry is kClosing already, or there is none.
-  void free(ClientId client);
+  void free(ClientId client, std::function<void()> done = [] {});
   void write_identity(ClientId client);
   void write_policy(ClientId client, std::function<void()> done);
 

@@ -2,9 +2,13 @@
 #include "daemon/clients.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tmem {
 namespace {
+
+// Epochs between the first ones of two clients: more than any client ever resumes.
+constexpr uint64_t kEpochStep = uint64_t{1} << 20;
 
 // Parts of a whole that add up to it. A limit of zero means "none", so no part of a real limit may become zero.
 uint64_t part_of(uint64_t whole, uint32_t queues, uint32_t queue) { return whole / queues + (queue < whole % queues ? 1 : 0); }
@@ -27,14 +31,15 @@ ClientPolicy policy_whole(const std::vector<ClientPolicy>& shares) {
   return whole;
 }
 
-ClientRegistry::ClientRegistry(const Limits& limits, const ClientPolicy& default_policy)
-    : limits_(limits), default_policy_(default_policy), next_id_(kLocalClientIdFirst) {}
+ClientRegistry::ClientRegistry(const Limits& limits, const ClientPolicy& default_policy, uint64_t first_epoch)
+    : limits_(limits), default_policy_(default_policy), next_id_(kLocalClientIdFirst), next_epoch_(first_epoch) {}
 
 void ClientRegistry::recovered(const ClientInfo& info) {
   const auto [at, is_new] = entries_.try_emplace(info.id);
   ClientEntry& entry = at->second;
-  const uint64_t epoch = info.epoch / 2;
-  const bool confirmed = info.epoch % 2 == 0;
+  const uint64_t epoch = info.epoch / 4;
+  const bool confirmed = (info.epoch & 1) == 0;
+  const bool suspended = (info.epoch & 2) != 0;
   if (is_new) {
     entry.id = info.id;
     entry.uuid = info.uuid;
@@ -43,15 +48,17 @@ void ClientRegistry::recovered(const ClientInfo& info) {
     entry.epoch_confirmed = confirmed;
     entry.name = info.name.data();
     entry.owner = info.owner;
-    entry.state = ClientState::kRecovered;
+    entry.state = suspended ? ClientState::kSuspended : ClientState::kRecovered;
   } else if (entry.uuid != info.uuid || entry.nonce != info.nonce || entry.owner != info.owner) {
     contradicting_.push_back(info.id);
     return;
   } else if (epoch > entry.epoch) {
     entry.epoch = epoch;
     entry.epoch_confirmed = confirmed;
+    entry.state = suspended ? ClientState::kSuspended : ClientState::kRecovered;
   } else if (epoch == entry.epoch) {
     entry.epoch_confirmed |= confirmed;
+    if (suspended) entry.state = ClientState::kSuspended;
   }
   ++entry.queues;
   recovered_shares_[info.id].push_back(info.policy);
@@ -61,7 +68,8 @@ void ClientRegistry::recovered(const ClientInfo& info) {
 std::vector<ClientId> ClientRegistry::recovery_done(uint64_t now_seconds) {
   for (auto& [id, entry] : entries_) {
     entry.policy = policy_whole(recovered_shares_[id]);
-    entry.deadline_seconds = now_seconds + limits_.recover_grace_seconds;
+    entry.deadline_seconds =
+        now_seconds + (entry.state == ClientState::kSuspended ? limits_.suspend_grace_seconds : limits_.recover_grace_seconds);
     if (entry.policy.dedup_group != 0) entry.dedup_group = entry.policy.dedup_group == id.value() ? "self" : "group";
     // One uuid, one entry: a crash between the freeing of an old client and the coming of its successor leaves two.
     // The older gives way.
@@ -108,7 +116,7 @@ Admission ClientRegistry::admit(const ClientHello& hello) {
   entry.id = id;
   entry.uuid = hello.uuid;
   entry.nonce = hello.nonce;
-  entry.epoch = 1;
+  entry.epoch = std::exchange(next_epoch_, next_epoch_ + kEpochStep);
   entry.name = hello.name;
   entry.owner = owner;
   entry.transport = hello.transport;

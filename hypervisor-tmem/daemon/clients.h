@@ -5,13 +5,15 @@
 // WHO MAY CLAIM OLD POOLS
 //   - uuid, nonce and epoch must match: the uuid says who, the nonce which boot, the epoch which of its connections.
 //   - Each resume moves the epoch on once. A guest restored from an old image knows an old epoch and claims nothing.
+//   - Who starts with no pools starts at an epoch that no connection had before, also of other lives of the service: its nonce
+//     may be that of an image whose epochs are forgotten, and what it stores from now on is not for another such image.
 //   - Service and client cannot learn of the new epoch in the same instant. Until the client has sent a request on the new
 //     connection (confirm()), both the new epoch and the one before it are taken; the arena remembers which it is.
 //   - A claim that does not match, and epoch 0, frees the old pools and starts with none.
 //   - A uuid belongs to the user who brought it, for as long as anything of it is here, over a crash too; root, and the host
 //     for a guest, may act for anybody. Nobody else frees or claims it.
-//   - A client that vanishes is freed at once; one that said it would be back waits suspend-grace; one found in the arena
-//     after a restart waits recover-grace.
+//   - A client that vanishes is freed at once; one that said it would be back waits suspend-grace, and after a restart of the
+//     service once more; any other found in the arena after a restart waits recover-grace.
 //
 // Invariants: an id and a uuid stand for one entry each. Time is an argument, in seconds of one steady clock.
 // Thread rule: the main thread.
@@ -29,8 +31,11 @@ namespace tmem {
 
 enum class ClientState : uint8_t { kConnected, kRecovered, kSuspended, kClosing };
 
-// The epoch as the arena keeps it: twice the number, plus one while the client may not know it yet.
-constexpr uint64_t stored_epoch(uint64_t epoch, bool confirmed) { return epoch * 2 + (confirmed ? 0 : 1); }
+// The epoch as the arena keeps it: four times the number, plus one while the client may not know it yet, plus two while it is
+// suspended.
+constexpr uint64_t stored_epoch(uint64_t epoch, bool confirmed, bool suspended = false) {
+  return epoch * 4 + (suspended ? 2 : 0) + (confirmed ? 0 : 1);
+}
 
 struct ClientEntry {
   ClientId id;
@@ -47,7 +52,9 @@ struct ClientEntry {
   std::string dedup_group;     // as the operator named it
   uint64_t deadline_seconds = 0;  // recovered, suspended: when its pools are freed
 
-  ClientIdentity identity() const { return {uuid, nonce, stored_epoch(epoch, epoch_confirmed), name, owner}; }
+  ClientIdentity identity() const {
+    return {uuid, nonce, stored_epoch(epoch, epoch_confirmed, state == ClientState::kSuspended), name, owner};
+  }
 };
 
 // A client's part of the policy on one of its queues, and back.
@@ -80,7 +87,8 @@ class ClientRegistry {
     uint64_t recover_grace_seconds = 60;
     uint64_t suspend_grace_seconds = 86400;
   };
-  ClientRegistry(const Limits& limits, const ClientPolicy& default_policy);
+  // first_epoch: of the first client that starts with no pools. Random, so that lives of the service differ; not zero.
+  ClientRegistry(const Limits& limits, const ClientPolicy& default_policy, uint64_t first_epoch);
 
   // What the shards found in their arenas; shard by shard, then recovery_done(). Returns clients whose shards contradict
   // each other: they cannot be trusted and are to be detached everywhere.
@@ -95,6 +103,7 @@ class ClientRegistry {
   // The client sent a request: it knows its epoch. True: that is news, to be written to the shards.
   bool confirm(ClientId id);
   // The connection ended. True: nobody will be back for the pools, free them (the entry stays, kClosing, until erase()).
+  // False of a suspended client: that is news, to be written to the shards.
   bool disconnected(ClientId id, bool suspended, uint64_t now_seconds);
   // Marks a client that is not connected for freeing. False: unknown or connected.
   bool forget(ClientId id);
@@ -116,6 +125,7 @@ class ClientRegistry {
   std::map<ClientId, std::vector<ClientPolicy>> recovered_shares_;
   std::vector<ClientId> contradicting_;
   uint32_t next_id_;
+  uint64_t next_epoch_;
 };
 
 // Local processes have ids above all that Xen gives to domains.

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <random>
 
 #include "daemon/sockets.h"
 #include "daemon/supervisor.h"
@@ -34,6 +35,11 @@ ClientPolicy default_policy(const Config& config) {
   policy.compress = config.client_compress;
   policy.dedup_group = config.client_dedup ? 1 : 0;  // the registry gives each client a number of its own
   return policy;
+}
+
+uint64_t first_epoch() {
+  std::random_device random;
+  return (uint64_t{random()} << 15) + 1;
 }
 
 ClientRegistry::Limits limits(const Config& config) {
@@ -92,7 +98,7 @@ ShardSample sample(Shard& shard) {
 Service::Service(const Config& config, std::string config_path)
     : config_(config), config_path_(std::move(config_path)), started_at_seconds_(monotonic_seconds()), restarts_(restarts_from_environment()),
       memory_bytes_(config.memory_bytes), signals_(io_, SIGTERM, SIGINT), tick_(io_), life_sign_(io_),
-      registry_(limits(config), default_policy(config)), shards_(io_, [this](ClientId client) { client_broken(client); }),
+      registry_(limits(config), default_policy(config), first_epoch()), shards_(io_, [this](ClientId client) { client_broken(client); }),
       life_(registry_, shards_), memfd_(io_, registry_, life_, shards_, notifier_, config_, observer()), xen_(io_, registry_, life_, shards_, config_, xen_observer()),
       control_(*this), control_from_dom0_(io_, control_) {}
 
@@ -160,7 +166,7 @@ void Service::keep_room_for_awaited(Engine& engine) {
   constexpr uint32_t kRound = kCreditsPerQueueMax / 4;
   for (uint32_t level = kRound; level <= kCreditsPerQueueMax; level += kRound) {
     for (const auto& [id, entry] : registry_.entries()) {
-      if (entry.state == ClientState::kRecovered) engine.top_up_credits(id, level);
+      if (entry.state == ClientState::kRecovered || entry.state == ClientState::kSuspended) engine.top_up_credits(id, level);
     }
   }
 }

@@ -46,7 +46,8 @@ struct XenServer::Guest {
   const std::string back;
   const std::string front;
   bool watched = false;
-  bool busy = false;               // the shards are attaching it
+  bool busy = false;               // the shards are attaching it, or letting it go
+  bool suspended = false;          // its last word: it will be back. Kept here, because its nodes go before its domain does
   std::optional<ClientId> client;  // connected as
   std::string policy;              // that was applied
 };
@@ -147,8 +148,11 @@ void XenServer::forget_missing(const std::vector<uint32_t>& present) {
       ++at;
       continue;
     }
-    const auto identity = parse_xen_identity(read(gone.front + "/" TMEM_XS_IDENTITY));
-    end(gone, identity && identity->suspended);
+    if (gone.client) {
+      ++at;
+      end(gone, [this] { scan(); });
+      continue;
+    }
     if (gone.watched) store_->unwatch(gone.front, std::to_string(gone.domid));
     at = guests_.erase(at);
   }
@@ -163,13 +167,11 @@ void XenServer::step(Guest& guest) {
   const BusState theirs = to_state(read(guest.front + "/" TMEM_XS_STATE));
   const bool online = read(guest.back + "/" TMEM_XS_ONLINE) == "1";
   const bool leaving = theirs == BusState::kClosing || theirs == BusState::kClosed;
+  if (guest.client) hear(guest, theirs == BusState::kConnected);
   if (!online || (leaving && ours != BusState::kClosed) || (guest.client && is_gone(guest))) return shut(guest, online);
   if (guest.client) {
     // Its driver starts over, or saw us in InitWait before.
-    if (theirs == BusState::kInitialising || ours != BusState::kConnected) {
-      end(guest, false);
-      return offer(guest);
-    }
+    if (theirs == BusState::kInitialising || ours != BusState::kConnected) return end(guest, [this, &guest] { step(guest); });
     return apply_policy(guest);
   }
   if (ours == BusState::kInitWait && theirs == BusState::kInitialised) return connect(guest);
@@ -181,6 +183,13 @@ void XenServer::step(Guest& guest) {
 // A tmem domain may not ask xenstored; libxl removes a dead guest's nodes, and who removes its own is gone for us, too.
 bool XenServer::is_gone(const Guest& guest) {
   return store_->is_gone(guest.domid) || to_state(read(guest.front + "/" TMEM_XS_STATE)) == BusState::kUnknown;
+}
+
+void XenServer::hear(Guest& guest, bool connected) {
+  const auto identity = parse_xen_identity(read(guest.front + "/" TMEM_XS_IDENTITY));
+  if (identity) guest.suspended = identity->suspended;
+  // It read our epoch before it said Connected; so an image of it that knows only the one before is an old one.
+  if (connected && registry_.confirm(*guest.client)) life_.write_identity(*guest.client);
 }
 
 void XenServer::offer(Guest& guest) {
@@ -216,14 +225,14 @@ bool XenServer::admit(Guest& guest, const Handshake& handshake, bool& resumed) {
     // The guest may have come back under a new number before we heard of the old one's end.
     const auto old = std::find_if(guests_.begin(), guests_.end(), [&](const auto& g) { return g.second->client == admission.id; });
     if (old == guests_.end() || !is_gone(*old->second)) return false;
-    const auto identity = parse_xen_identity(read(old->second->front + "/" TMEM_XS_IDENTITY));
-    end(*old->second, identity && identity->suspended);
+    end(*old->second, [] {});
     admission = registry_.admit(hello);
   }
   if (admission.freed) life_.free(*admission.freed);
   resumed = admission.outcome == Admission::Outcome::kResumed;
   if (!resumed && admission.outcome != Admission::Outcome::kFresh) return false;
   guest.client = admission.id;
+  guest.suspended = false;
   return true;
 }
 
@@ -236,6 +245,7 @@ void XenServer::connect(Guest& guest) {
   guest.busy = true;
   life_.attach(*guest.client, [this, &guest, handshake, resumed](bool attached) {
     guest.busy = false;
+    if (!guest.client) return;  // let go meanwhile
     if (!attached) return not_connected(guest, "a shard has no memory for it", resumed);
     map(guest, handshake, resumed);
   });
@@ -258,6 +268,7 @@ void XenServer::map(Guest& guest, const Handshake& handshake, bool resumed) {
   guest.busy = true;
   life_.open_channels(std::move(channels), [this, &guest, resumed](bool opened) {
     guest.busy = false;
+    if (!guest.client) return;  // a shard found its ring broken at the first look
     if (!opened) return not_connected(guest, "a shard has no descriptors for it", resumed);
     connected(guest, resumed);
   });
@@ -291,34 +302,43 @@ void XenServer::apply_policy(Guest& guest) {
 
 void XenServer::refuse(Guest& guest, const std::string& why) {
   observer_.refused(guest.domid, why);
-  end(guest, false);
-  store_->write(guest.back + "/" TMEM_XS_STATE, "6");
+  guest.suspended = false;
+  end(guest, [this, &guest] { store_->write(guest.back + "/" TMEM_XS_STATE, "6"); });
 }
 
 // resumed: the guest had pools here, and its new connection never served: they are not to pay for that.
 void XenServer::not_connected(Guest& guest, const std::string& why, bool resumed) {
-  if (resumed && guest.client) {
-    const ClientId client = *std::exchange(guest.client, std::nullopt);
-    registry_.resume_failed(client, monotonic_seconds());
-    life_.close_channels(client);
-  }
-  refuse(guest, why);
+  if (!resumed || !guest.client) return refuse(guest, why);
+  const ClientId client = *std::exchange(guest.client, std::nullopt);
+  registry_.resume_failed(client, monotonic_seconds());
+  guest.busy = true;
+  life_.close_channels(client, [this, &guest, why] {
+    guest.busy = false;
+    refuse(guest, why);
+  });
 }
 
-void XenServer::end(Guest& guest, bool suspended) {
-  if (!guest.client) return;
+// The guest is told only when its pages are unmapped: it wants to use them for other things then.
+void XenServer::end(Guest& guest, std::function<void()> then) {
+  if (!guest.client) return then();
   const ClientId client = *std::exchange(guest.client, std::nullopt);
   const ClientEntry* entry = registry_.find(client);
-  if (entry != nullptr) observer_.detached(*entry, suspended);
-  if (registry_.disconnected(client, suspended, monotonic_seconds())) life_.free(client);
-  else life_.close_channels(client);
+  if (entry != nullptr) observer_.detached(*entry, guest.suspended);
+  guest.busy = true;
+  auto done = [&guest, then = std::move(then)] {
+    guest.busy = false;
+    then();
+  };
+  if (registry_.disconnected(client, guest.suspended, monotonic_seconds())) return life_.free(client, std::move(done));
+  life_.write_identity(client);
+  life_.close_channels(client, std::move(done));
 }
 
 void XenServer::shut(Guest& guest, bool online) {
-  const auto identity = parse_xen_identity(read(guest.front + "/" TMEM_XS_IDENTITY));
-  end(guest, identity && identity->suspended);
-  if (to_state(read(guest.back + "/" TMEM_XS_STATE)) != BusState::kClosed) store_->write(guest.back + "/" TMEM_XS_STATE, "6");
-  if (!online) store_->remove(guest.back);
+  end(guest, [this, &guest, online] {
+    if (to_state(read(guest.back + "/" TMEM_XS_STATE)) != BusState::kClosed) store_->write(guest.back + "/" TMEM_XS_STATE, "6");
+    if (!online) store_->remove(guest.back);
+  });
 }
 
 void XenServer::drop(ClientId client) {

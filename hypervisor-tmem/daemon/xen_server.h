@@ -66,6 +66,7 @@ class XenServer {
   Guest& guest(uint32_t domid);
   void step(Guest& guest);
   bool is_gone(const Guest& guest);
+  void hear(Guest& guest, bool connected);
   void offer(Guest& guest);
   void connect(Guest& guest);
   bool admit(Guest& guest, const Handshake& handshake, bool& resumed);
@@ -73,7 +74,7 @@ class XenServer {
   void connected(Guest& guest, bool resumed);
   void refuse(Guest& guest, const std::string& why);
   void not_connected(Guest& guest, const std::string& why, bool resumed);
-  void end(Guest& guest, bool suspended);
+  void end(Guest& guest, std::function<void()> then);
   void shut(Guest& guest, bool online);
   void apply_policy(Guest& guest);
   bool adopt_one(Guest& guest);

@@ -27,7 +27,7 @@ ClientHello hello_of(uint8_t who, uint64_t nonce, uint64_t epoch, uint32_t queue
 
 class Registry : public testing::Test {
  protected:
-  Registry() : registry_(limits(), ClientPolicy()) {}
+  Registry() : registry_(limits(), ClientPolicy(), 1) {}
   static ClientRegistry::Limits limits() { return {4, 1, 60, 600}; }
 
   // The service died: what the shards know of the client is all that is left.
@@ -42,7 +42,7 @@ class Registry : public testing::Test {
     return info;
   }
   static ClientRegistry restarted(const std::vector<ClientInfo>& infos) {
-    ClientRegistry out(limits(), ClientPolicy());
+    ClientRegistry out(limits(), ClientPolicy(), 1);
     for (const ClientInfo& info : infos) out.recovered(info);
     EXPECT_THAT(out.recovery_done(1000), IsEmpty());
     return out;
@@ -130,7 +130,7 @@ TEST_F(Registry, AResumeThatFailsLeavesThePoolsWaitingForTheSameClaim) {
 
 TEST_F(Registry, AnotherNonceEpochOrNumberOfQueuesFreesTheOldPools) {
   for (const ClientHello& claim : {hello_of(1, 8, 1), hello_of(1, 9, 2), hello_of(1, 9, 0), hello_of(1, 9, 1, 1)}) {
-    ClientRegistry registry(limits(), ClientPolicy());
+    ClientRegistry registry(limits(), ClientPolicy(), 1);
     const ClientId id = registry.admit(hello_of(1, 9, 0)).id;
     registry.confirm(id);
     const ClientInfo info = info_of(*registry.find(id));
@@ -171,6 +171,28 @@ TEST_F(Registry, ShardsThatDiedBetweenTwoWritesOfTheEpochAgreeOnTheNewer) {
   }
 }
 
+TEST_F(Registry, AnEpochOfAClientThatStartsWithNothingWasNeverHadBefore) {
+  const ClientId first = registry_.admit(hello_of(1, 9, 0)).id;
+  const uint64_t image = registry_.find(first)->epoch;
+  registry_.disconnected(first, false, 0);
+  registry_.erase(first);
+  const ClientId second = registry_.admit(hello_of(1, 9, image)).id;  // the image is restored, too late, and stores anew
+  registry_.disconnected(second, true, 0);
+  EXPECT_EQ(registry_.admit(hello_of(1, 9, image)).outcome, Outcome::kFresh) << "the same image once more would get newer pages";
+}
+
+TEST_F(Registry, ASuspendedClientIsStillSuspendedAfterTheServiceDied) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  registry_.confirm(id);
+  EXPECT_FALSE(registry_.disconnected(id, true, 0));
+  const ClientInfo info = info_of(*registry_.find(id));
+  ClientRegistry after = restarted({info, info});
+  EXPECT_EQ(after.find(id)->state, ClientState::kSuspended);
+  EXPECT_THAT(after.expired(1599), IsEmpty());
+  EXPECT_EQ(after.admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed);
+  EXPECT_EQ(after.find(id)->identity().epoch, stored_epoch(2, false)) << "and no longer suspended";
+}
+
 TEST_F(Registry, OfTwoClientsWithOneUuidTheYoungerIsKept) {
   ClientInfo old_one;
   old_one.id = ClientId(kLocalClientIdFirst);
@@ -179,7 +201,7 @@ TEST_F(Registry, OfTwoClientsWithOneUuidTheYoungerIsKept) {
   ClientInfo young = old_one;
   young.id = ClientId(kLocalClientIdFirst + 1);
   young.nonce = {5, 5};
-  ClientRegistry registry(limits(), ClientPolicy());
+  ClientRegistry registry(limits(), ClientPolicy(), 1);
   registry.recovered(old_one);
   registry.recovered(young);
   EXPECT_THAT(registry.recovery_done(0), ElementsAre(old_one.id));
@@ -191,7 +213,7 @@ TEST_F(Registry, ShardsThatContradictEachOtherAreNotTrusted) {
   info.uuid.byte[0] = 1;
   ClientInfo other = info;
   other.uuid.byte[0] = 2;
-  ClientRegistry registry(limits(), ClientPolicy());
+  ClientRegistry registry(limits(), ClientPolicy(), 1);
   registry.recovered(info);
   registry.recovered(other);
   EXPECT_THAT(registry.recovery_done(0), ElementsAre(info.id));
