@@ -9,11 +9,6 @@
 
 #include "tmem_front_os.h"
 
-void tmem_os_lock_init(struct tmem_os_lock *lock)
-{
-	spin_lock_init(&lock->lock);
-}
-
 void tmem_os_acquire(struct tmem_os_lock *lock)
 {
 	unsigned long flags;

@@ -18,6 +18,9 @@ struct tmem_os_lock {
 	unsigned long flags;
 };
 
+/* Not a function: lockdep has a class of locks for each place that this is written in, so the front's order of locks is checked. */
+#define tmem_os_lock_init(os_lock) spin_lock_init(&(os_lock)->lock)
+
 struct tmem_os_event {
 	atomic_t count;
 	wait_queue_head_t queue;
