@@ -57,6 +57,7 @@ class Lab:
 
     def kernel(self, series):
         """A guest kernel; where it cannot be had the scenario is skipped."""
+        packages.ensure_tools()
         return packages.guest_kernel(series)
 
     def guest(self, name="g1", kernel="6.1", modules=(), programs=(), customize=None, **options):

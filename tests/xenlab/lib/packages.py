@@ -20,7 +20,7 @@ OLD_SUITE = {"5.10": "bullseye"}
 
 
 def _root(*command):
-    call(*([] if os.geteuid() == 0 else ["sudo", "-n"]), *command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    call(*([] if os.geteuid() == 0 else ["sudo", "-n"]), *command, "-o", "DPkg::Lock::Timeout=300", env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
 def ensure_tools(*more):

@@ -18,6 +18,13 @@ BUILD = os.environ.get("TMEM_BUILD_DIR") or next(
 PROGRAMS = {"xen-tmemd": "hypervisor-tmem/daemon", "xen-tmem-agent": "xenstore-config/agent", "xen-tmemctl": "tools/tmemctl"}
 
 
+def test_program(path):
+    """A program of the build that only domains can run."""
+    if not os.path.exists(f"{BUILD}/{path}"):
+        raise Skip(f"{BUILD}/{path} is not built; build it, or say where with TMEM_BUILD_DIR")
+    return f"{BUILD}/{path}"
+
+
 def add_programs(image):
     """The service and dom0's tools into an image."""
     for name, folder in PROGRAMS.items():
@@ -37,8 +44,8 @@ def module(series, out):
     return built.stdout.strip().splitlines()[-1]
 
 
-def guest(lab, name="g1", kernel="6.1", load=True, **options):
-    """A guest with tmem.ko: loaded by its init, or lying at /root/tmem.ko."""
+def guest(lab, name="g1", kernel="6.1", load=True, also=(), **options):
+    """A guest with tmem.ko, loaded by its init or lying at /root/tmem.ko, and with programs besides."""
     path = module(kernel, lab.out)
     stays = Path(path).with_name("tmem_hooks.ko")   # where the kernel has hooks
 
@@ -51,23 +58,23 @@ def guest(lab, name="g1", kernel="6.1", load=True, **options):
             with open(path, "rb") as file:
                 image.add("/root/tmem.ko", file.read())
 
-    return lab.guest(name, kernel=kernel, programs=["pressure"], customize=customize, **options)
+    return lab.guest(name, kernel=kernel, programs=["pressure", *also], customize=customize, **options)
 
 
 class _Host:
     """What every place of the service has in common: the tools in dom0, and the agent there."""
 
     def __init__(self, lab, dom0, config):
-        self._lab, self._dom0, self.agent = lab, dom0, None
+        self._lab, self.dom0, self.agent = lab, dom0, None
         dom0.write_file("/etc/xen/tmem.conf", config)
 
     def start_agent(self):
-        self.agent = self._dom0.start("exec xen-tmem-agent 2>&1")
+        self.agent = self.dom0.start("exec xen-tmem-agent 2>&1")
         self.agent.wait_line("service's domain")
         return self.agent
 
     def ctl(self, arguments, check=True):
-        return self._dom0.run(f"xen-tmemctl {arguments}", check=check)
+        return self.dom0.run(f"xen-tmemctl {arguments}", check=check)
 
     def json(self, arguments):
         return json.loads(self.ctl(f"{arguments} --json").out)
@@ -90,8 +97,8 @@ class Service(_Host):
 
     def kill(self):
         """kill -9 of the service process; its supervisor starts the next."""
-        pids = self._dom0.run("pgrep -f -- '--no-supervisor'").lines
-        self._dom0.run(f"kill -9 {pids[0]}")
+        pids = self.dom0.run("pgrep -f -- '--no-supervisor'").lines
+        self.dom0.run(f"kill -9 {pids[0]}")
         return pids[0]
 
 
@@ -130,9 +137,14 @@ class Domain(_Host):
     def kill(self):
         """kill -9 of the service process, by the kernel that it runs on; returns when the next one serves."""
         start = len(self.domain.console)
-        self._dom0.xl(f"sysrq {self.domain.domid} f")
+        self.dom0.xl(f"sysrq {self.domain.domid} f")
         self.domain.wait_console("service died, restarting", start=start)
         self.domain.wait_console("serving .*recovered=1", start=start)
+
+
+def state_of(service, name):
+    """The state of the client of this name, or None where there is none."""
+    return next((client["state"] for client in service.json("list")["clients"] if client["name"] == name), None)
 
 
 def connected(guest_):
@@ -146,3 +158,24 @@ def swap_on(guest_, device="/dev/tmemswap0"):
 
 def disk_stat(guest_, name, disk="tmemswap0"):
     return int(guest_.run(f"cat /sys/block/{disk}/tmem/{name}").out)
+
+
+def hello(lab, service, guest_):
+    """The guest of an xl.cfg with tmem=1 and tmem_weight=150 swaps under pressure, every word right; dom0 lists it, until it is gone."""
+    guest_.create()
+    connected(guest_)
+    swap_on(guest_)
+    guest_.run("pressure 110 1", timeout=900)
+
+    written = disk_stat(guest_, "num_writes")
+    lab.expect(written > 10000, f"only {written} pages were swapped")
+    lab.equal(disk_stat(guest_, "failed_reads"), 0, "failed reads")
+    lab.equal(disk_stat(guest_, "failed_writes"), 0, "failed writes")
+    listed = {client["name"]: client for client in service.json("list")["clients"]}
+    lab.expect(guest_.name in listed, f"dom0 does not list the guest but {sorted(listed)}")
+    lab.equal(listed[guest_.name]["policy"]["weight"], 150, "the weight of its xl.cfg")
+    guest_.must_live()
+
+    guest_.destroy()
+    service.dom0.xs_wait_gone(f"/local/domain/0/backend/tmem/{guest_.domid}")
+    service.dom0.poll(lambda: not service.json("list")["clients"], 60, "the client of a destroyed guest to be freed")
