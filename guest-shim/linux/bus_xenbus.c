@@ -10,6 +10,7 @@
  */
 #include "guest.h"
 
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
@@ -38,6 +39,7 @@ struct tmem_channel {
 
 static struct {
 	struct xenbus_device *device;
+	bool suspended; /* we said so, and have not started over since */
 	u32 queues;
 	u32 order;
 	struct tmem_channel channel[TMEMIF_QUEUES_MAX];
@@ -151,7 +153,7 @@ static void tmem_channel_close(struct tmem_channel *channel)
 	if (!held)
 		return;
 	/* In flight data was copied by the front's next attach, or is lost with its close: new pages next time, these stay. */
-	pr_warn("queue %u: the backend still holds %u pages; they are left to it\n", channel->queue, held);
+	pr_warn_ratelimited("queue %u: the backend still holds %u pages; they are left to it\n", channel->queue, held);
 	channel->memory = NULL;
 	channel->directory = NULL;
 	channel->refs = NULL;
@@ -294,10 +296,39 @@ static void tmem_bus_connected(struct xenbus_device *device)
 		return;
 	}
 	xenbus_switch_state(device, XenbusStateConnected);
-	dev_info(&device->dev, "connected to dom %d: %u queues, %s\n", device->otherend_id, tmem_bus.queues,
+	dev_info_ratelimited(&device->dev, "connected to dom %d: %u queues, %s\n", device->otherend_id, tmem_bus.queues,
 		 attachment.resumed ? "pages of before are there" : "no pages of before");
 	for (i = 0; i < tmem_bus.queues; i++)
 		tmem_front_interrupt(&tmem_guest.front, i);
+}
+
+/*
+ * The backend goes. When dom0 wants that, it frees our pages, and there is nothing to wait for. Only a backend that is Closed has
+ * unmapped our memory.
+ */
+static void tmem_bus_leave(struct xenbus_device *device, enum xenbus_state state)
+{
+	/* Initialising: that is what the backend was before it saw us. */
+	if (device->state == XenbusStateClosed || device->state == XenbusStateInitialising)
+		return;
+	tmem_guest_lost();
+	if (!xenbus_read_unsigned(device->otherend, TMEM_XS_ONLINE, 0))
+		tmem_guest_closed();
+	if (state == XenbusStateClosed)
+		tmem_bus_close_channels();
+	xenbus_switch_state(device, state);
+}
+
+/* We go: the backend is given a moment to unmap our memory. */
+static void tmem_bus_part(struct xenbus_device *device)
+{
+	int i;
+
+	if (!device->otherend)
+		return;
+	xenbus_switch_state(device, XenbusStateClosed);
+	for (i = 0; i < 100 && xenbus_read_driver_state(device->otherend) == XenbusStateConnected; i++)
+		msleep(20);
 }
 
 static void tmem_bus_changed(struct xenbus_device *device, enum xenbus_state state)
@@ -312,11 +343,7 @@ static void tmem_bus_changed(struct xenbus_device *device, enum xenbus_state sta
 		break;
 	case XenbusStateClosing:
 	case XenbusStateClosed:
-		if (device->state == XenbusStateClosed)
-			break;
-		tmem_guest_lost();
-		tmem_bus_close_channels();
-		xenbus_switch_state(device, XenbusStateClosed);
+		tmem_bus_leave(device, state);
 		break;
 	case XenbusStateUnknown:
 		/* The backend's directory is gone, with its domain most likely. */
@@ -342,6 +369,8 @@ static int tmem_bus_probe(struct xenbus_device *device, const struct xenbus_devi
 	else
 		tmem_bus.device = device;
 	mutex_unlock(&tmem_guest.lock);
+	if (!error)
+		xenbus_switch_state(device, XenbusStateInitialising); /* a module before us left it Closed */
 	return error;
 }
 
@@ -349,33 +378,72 @@ static TMEM_REMOVE_RESULT tmem_bus_remove(struct xenbus_device *device)
 {
 	mutex_lock(&tmem_guest.lock);
 	tmem_guest_lost();
+	tmem_bus_part(device);
 	tmem_bus_close_channels();
 	tmem_bus.device = NULL;
+	tmem_bus.suspended = false;
 	mutex_unlock(&tmem_guest.lock);
 	TMEM_REMOVE_RETURN;
 }
 
-/* Says that we will be back, so that our pools outlive this domain. */
+/*
+ * Says that we will be back, so that our pools outlive this domain. The rings are served until the processors stop: making the
+ * image may need memory, and memory may need the swap disk.
+ */
 static int tmem_bus_suspend(struct xenbus_device *device)
 {
-	int error;
-
 	mutex_lock(&tmem_guest.lock);
-	error = xenbus_printf(XBT_NIL, device->nodename, TMEM_XS_IDENTITY, "nonce=%016llx%016llx epoch=%llu suspended=1",
-			      tmem_guest.nonce[0], tmem_guest.nonce[1], tmem_guest.epoch);
+	if (!xenbus_printf(XBT_NIL, device->nodename, TMEM_XS_IDENTITY, "nonce=%016llx%016llx epoch=%llu suspended=1",
+			   tmem_guest.nonce[0], tmem_guest.nonce[1], tmem_guest.epoch))
+		tmem_bus.suspended = true;
 	mutex_unlock(&tmem_guest.lock);
-	return error;
+	return 0;
 }
 
 /* A new domain, new grants: the handshake starts over when the backend is in InitWait. */
 static int tmem_bus_resume(struct xenbus_device *device)
 {
 	mutex_lock(&tmem_guest.lock);
+	tmem_bus.suspended = false;
 	tmem_guest_lost();
 	tmem_bus_close_channels();
 	mutex_unlock(&tmem_guest.lock);
 	return 0;
 }
+
+/*
+ * Something in our directory has changed. Of interest only after a suspend that did not end in tmem_bus_resume(), and then it
+ * is certain to come: our own word in tmem_bus_suspend() made an event, and the thread that delivers events is the one that
+ * suspends. Either the suspend was called off, or dom0 has given the new domain its device only now.
+ */
+static void tmem_bus_awake(struct xenbus_watch *watch, const char *path, const char *token)
+{
+	struct xenbus_device *rebind = NULL;
+	struct xenbus_device *device;
+	char *backend;
+
+	mutex_lock(&tmem_guest.lock);
+	device = tmem_bus.device;
+	if (tmem_bus.suspended)
+		tmem_guest_lost(); /* the image claims what we had: nothing more is sent before we have claimed it */
+	backend = tmem_bus.suspended ? xenbus_read(XBT_NIL, device->nodename, TMEM_XS_BACKEND, NULL) : ERR_PTR(-ENOENT);
+	if (!IS_ERR(backend)) {
+		tmem_bus.suspended = false;
+		if (device->otherend && !strcmp(backend, device->otherend))
+			xenbus_switch_state(device, XenbusStateInitialising);
+		else
+			rebind = device;
+		kfree(backend);
+	}
+	mutex_unlock(&tmem_guest.lock);
+	if (rebind && device_reprobe(&rebind->dev))
+		pr_warn_ratelimited("the device of the restored domain cannot be taken up\n");
+}
+
+static struct xenbus_watch tmem_bus_watch = {
+	.node = "device/" TMEM_XS_DEVICE "/0",
+	.callback = tmem_bus_awake,
+};
 
 static const struct xenbus_device_id tmem_bus_ids[] = { { TMEM_XS_DEVICE }, { "" } };
 
@@ -390,13 +458,21 @@ static struct xenbus_driver tmem_bus_driver = {
 
 int tmem_bus_init(void)
 {
-	return xenbus_register_frontend(&tmem_bus_driver);
+	int error = xenbus_register_frontend(&tmem_bus_driver);
+
+	if (error)
+		return error;
+	error = register_xenbus_watch(&tmem_bus_watch);
+	if (error)
+		xenbus_unregister_driver(&tmem_bus_driver);
+	return error;
 }
 
 void tmem_bus_exit(void)
 {
 	u32 i;
 
+	unregister_xenbus_watch(&tmem_bus_watch);
 	xenbus_unregister_driver(&tmem_bus_driver);
 	for (i = 0; i < TMEMIF_QUEUES_MAX; i++) {
 		struct tmem_channel *channel = &tmem_bus.channel[i];

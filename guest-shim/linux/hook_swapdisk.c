@@ -84,6 +84,8 @@ void tmem_disk_end_io(struct tmem_disk_io *io, bool failed)
 	write = io->op.request.op == TMEMIF_OP_PUT || io->write;
 	if (failed)
 		tmem_disk_count(disk, write ? TMEM_DISK_FAILED_WRITES : TMEM_DISK_FAILED_READS);
+	if (failed && write && !(READ_ONCE(disk->state[io->page]) & (TMEM_PAGE_STORED | TMEM_PAGE_BACKING)))
+		tmem_disk_change(disk, io->page, 0, TMEM_PAGE_LOST);
 
 	spin_lock_irqsave(&disk->lock, flags);
 	io->next = disk->free;
@@ -107,7 +109,7 @@ static void tmem_disk_make_pool(struct tmem_disk *disk)
 	u32 status = tmem_front_new_pool(&tmem_guest.front, disk->pool, TMEMIF_POOL_FLAGS(TMEMIF_POOL_PERSISTENT), NULL);
 
 	if (status != TMEMIF_OK && status != TMEM_FRONT_CLOSED)
-		pr_warn("tmemswap%u: the service refuses a pool (status %u)\n", disk->number, status);
+		pr_warn_ratelimited("tmemswap%u: the service refuses a pool (status %u)\n", disk->number, status);
 }
 
 /* A new connection; process context. The same pool again is no change to the service. */

@@ -15,7 +15,7 @@ struct tmem_guest tmem_guest;
 
 static void tmem_guest_forgotten(void *owner)
 {
-	pr_warn("the service lost its memory: pages that were only there cannot be read any more\n");
+	pr_warn_ratelimited("the service lost its memory: pages that were only there cannot be read any more\n");
 }
 
 static void tmem_guest_broken(void *owner)

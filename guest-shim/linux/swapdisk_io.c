@@ -66,7 +66,10 @@ static void tmem_disk_read(struct tmem_disk_io *io)
 	u8 state = READ_ONCE(io->disk->state[io->page]);
 
 	tmem_disk_count(io->disk, TMEM_DISK_NUM_READS);
-	if (state & TMEM_PAGE_FREED || !(state & (TMEM_PAGE_STORED | TMEM_PAGE_BACKING))) {
+	if ((state & (TMEM_PAGE_FREED | TMEM_PAGE_LOST)) == TMEM_PAGE_LOST) {
+		tmem_disk_count(io->disk, TMEM_DISK_LOST_READS);
+		tmem_disk_end_io(io, true);
+	} else if (state & TMEM_PAGE_FREED || !(state & (TMEM_PAGE_STORED | TMEM_PAGE_BACKING))) {
 		clear_highpage(io->data); /* never written, or free: reads as zeros, as of a new disk */
 		flush_dcache_page(io->data);
 		tmem_disk_end_io(io, false);
@@ -126,7 +129,7 @@ static void tmem_disk_write(struct tmem_disk_io *io)
 	if (disk->sums)
 		disk->sums[io->page] = tmem_disk_sum(io->data);
 	/* What the backing device has of before is old from here on. */
-	tmem_disk_change(disk, io->page, TMEM_PAGE_BACKING, 0);
+	tmem_disk_change(disk, io->page, TMEM_PAGE_BACKING | TMEM_PAGE_LOST, 0);
 	if (READ_ONCE(disk->state[io->page]) & TMEM_PAGE_FREED)
 		tmem_disk_claim(disk, io->page);
 	if (at_limit) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a swap disk tells and lets change: files beside the disk's own in /sys/block/tmemswapN/tmem, and hot_add and
- * hot_remove in /sys/class/tmem-control, which work as zram's do.
+ * What a swap disk tells and lets change: files beside the disk's own in /sys/block/tmemswapN/tmem; hot_add and hot_remove in
+ * /sys/class/tmem-control, which work as zram's do; and there front_stat, what the front of all disks has counted.
  */
 #include "swapdisk.h"
 
@@ -108,18 +108,50 @@ static ssize_t hot_remove_store(TMEM_CLASS_ARGUMENT, const char *text, size_t co
 }
 static CLASS_ATTR_WO(hot_remove);
 
+static ssize_t front_stat_show(TMEM_CLASS_ARGUMENT, char *buffer)
+{
+	struct tmem_front_stats stats;
+	ssize_t length = 0;
+
+	tmem_front_read_stats(&tmem_guest.front, &stats);
+#define TMEM_FRONT_STAT(name) (length += sysfs_emit_at(buffer, length, #name " %llu\n", stats.name))
+	TMEM_FRONT_STAT(put_credited);
+	TMEM_FRONT_STAT(put_answered);
+	TMEM_FRONT_STAT(put_same_filled);
+	TMEM_FRONT_STAT(put_refused);
+	TMEM_FRONT_STAT(put_lost);
+	TMEM_FRONT_STAT(get_hit);
+	TMEM_FRONT_STAT(get_miss);
+	TMEM_FRONT_STAT(get_failed);
+	TMEM_FRONT_STAT(other_answered);
+	TMEM_FRONT_STAT(requests_replayed);
+	TMEM_FRONT_STAT(requests_delayed);
+	TMEM_FRONT_STAT(doorbells_sent);
+	TMEM_FRONT_STAT(sleeps);
+	TMEM_FRONT_STAT(connections_lost);
+#undef TMEM_FRONT_STAT
+	return length;
+}
+static CLASS_ATTR_RO(front_stat);
+
+static const struct class_attribute *const tmem_control_attributes[] = {
+	&class_attr_hot_add,
+	&class_attr_hot_remove,
+	&class_attr_front_stat,
+};
+
 int tmem_disk_control_init(int (*add)(void), int (*remove)(u32 number))
 {
-	int error;
+	int error = 0;
+	size_t i;
 
 	tmem_control_add = add;
 	tmem_control_remove = remove;
 	tmem_control = tmem_class_create("tmem-control");
 	if (IS_ERR(tmem_control))
 		return PTR_ERR(tmem_control);
-	error = class_create_file(tmem_control, &class_attr_hot_add);
-	if (!error)
-		error = class_create_file(tmem_control, &class_attr_hot_remove);
+	for (i = 0; !error && i < ARRAY_SIZE(tmem_control_attributes); i++)
+		error = class_create_file(tmem_control, tmem_control_attributes[i]);
 	if (error)
 		class_destroy(tmem_control);
 	return error;
@@ -127,7 +159,9 @@ int tmem_disk_control_init(int (*add)(void), int (*remove)(u32 number))
 
 void tmem_disk_control_exit(void)
 {
-	class_remove_file(tmem_control, &class_attr_hot_add);
-	class_remove_file(tmem_control, &class_attr_hot_remove);
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(tmem_control_attributes); i++)
+		class_remove_file(tmem_control, tmem_control_attributes[i]);
 	class_destroy(tmem_control);
 }
