@@ -140,6 +140,15 @@ TEST(Policy, EachBadValueIsAnErrorThatNamesKeyAndFile) {
   }
 }
 
+TEST(XlCommandLine, TheImageThatIsRestoredIsNoConfiguration) {
+  const auto restored = parse_xl_command({"/usr/sbin/xl", "restore", "-p", "/var/lib/xen/g1.save"}, "/root");
+  ASSERT_TRUE(restored);
+  EXPECT_TRUE(restored->files.empty());
+  const auto with_file = parse_xl_command({"xl", "restore", "g1.cfg", "g1.save"}, "/root");
+  ASSERT_TRUE(with_file);
+  EXPECT_EQ(with_file->files, std::vector<fs::path>{"/root/g1.cfg"});
+}
+
 TEST(Policy, TextAndBackIsTheSame) {
   const GuestPolicy policy{true, 12, 34, 5, false, {kUuid}};
   std::vector<PolicyError> errors;

@@ -118,6 +118,8 @@ std::optional<XlCommand> parse_xl_command(const std::vector<std::string>& words,
     else file = word;
     if (!file.empty()) command.files.push_back(fs::path(file).is_absolute() ? fs::path(file) : directory / file);
   }
+  // The image that is restored comes last, and is no configuration.
+  if (words[verb] == "restore" && !command.files.empty()) command.files.pop_back();
   return command;
 }
 
