@@ -204,6 +204,15 @@ uint32_t Engine::Impl::top_up_credits(uint32_t n, uint32_t want) {
   return client.credits;
 }
 
+// A put against a credit is never refused: so cap and freeze are kept when it is granted.
+uint32_t Engine::Impl::credits_allowed(uint32_t n, uint32_t want) const {
+  const Client& client = clients[n];
+  if (client.policy.frozen) return 0;
+  if (client.policy.cap_pages == 0) return want;
+  const uint64_t charged = std::min<uint64_t>(charged_pages(client), client.policy.cap_pages);
+  return static_cast<uint32_t>(std::min<uint64_t>(want, client.policy.cap_pages - charged));
+}
+
 void Engine::Impl::give_up_credits(uint32_t n, uint32_t count) {
   clients[n].credits -= count;
   credits_sum -= count;

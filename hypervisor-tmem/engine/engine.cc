@@ -155,6 +155,11 @@ uint32_t Engine::top_up_credits(ClientId id, uint32_t want) {
   return client == kNone ? 0 : impl_->top_up_credits(client, want);
 }
 
+uint32_t Engine::grant_credits(ClientId id, uint32_t want) {
+  const uint32_t client = impl_->find_client(id);
+  return client == kNone ? 0 : impl_->top_up_credits(client, impl_->credits_allowed(client, want));
+}
+
 uint32_t Engine::revoke_credits(ClientId id) {
   const uint32_t client = impl_->find_client(id);
   if (client == kNone) return 0;

@@ -112,6 +112,7 @@ struct Engine::Impl {
   void drop_authorisation(uint32_t authorisation);
   bool try_credits(uint32_t client, uint32_t count);
   uint32_t top_up_credits(uint32_t client, uint32_t want);
+  uint32_t credits_allowed(uint32_t client, uint32_t want) const;
   void give_up_credits(uint32_t client, uint32_t count);
 
   // ---- pools.cc ----

@@ -235,7 +235,7 @@ Status Backend::put(const tmemif_request& r) {
   if (!credit || status != Status::kOk) status = put_page(r, credit && credits_ > 0);
   // None was left: it is stored if there is room without one, and refused by a name of its own otherwise.
   if (credit && credits_ == 0 && status == Status::kNoSpace) status = Status::kNoCredit;
-  if (credit || credits_ < kCreditsPerQueueMax) credits_ = engine_.top_up_credits(channel_.client(), kCreditsPerQueueMax);
+  if (credit || credits_ < kCreditsPerQueueMax) credits_ = engine_.grant_credits(channel_.client(), kCreditsPerQueueMax);
   return status;
 }
 

@@ -97,6 +97,12 @@ class Load(ServiceTest):
         self.assertGreater(result["get_hit"], 0)
         self.assertTrue(result["verified"])
 
+    def test_credits_do_not_carry_a_client_over_its_cap(self):
+        service = self.started(client_cap="1M")  # 256 of the 500 handles
+        result, _ = self.load(service, "--put", "1", "--get", "0", "--flush", "0")
+        self.assertGreater(result["put_credited"], 0)
+        self.assertGreater(result["put_refused"], 0)
+
     def test_a_small_capture_is_had_and_a_smaller_one_is_told(self):
         service = self.started()
         result, said = self.load(service)

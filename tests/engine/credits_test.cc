@@ -57,6 +57,35 @@ TEST_P(Credits, CreditsEvictEphemeralPagesButNeverPersistentOnes) {
   EXPECT_EQ(space(p).pages_persistent, stored);
 }
 
+TEST_P(Credits, PagesAndCreditsTogetherStayWithinTheCap) {
+  ClientPolicy policy;
+  policy.cap_pages = 40;
+  const ClientId c = client_with_pool(1, kPersistent, policy);
+  uint32_t credits = 0;
+  for (uint32_t i = 0; i < 200; ++i) {  // as a backend does: spend what there is, ask for more after every put
+    static_cast<void>(put(c, handle_of(0, 1, i), i, credits > 0));
+    credits = engine_->grant_credits(c, 16);
+    ASSERT_LE(space(c).pages_persistent + credits, 40u) << i;
+  }
+  EXPECT_EQ(space(c).pages_persistent, 40u);
+  EXPECT_EQ(ops(c).put_over_cap, 160u);
+  EXPECT_EQ(put(c, handle_of(0, 1, 3), 1000, false), Status::kOk) << "a dup put replaces";
+}
+
+TEST_P(Credits, AFrozenClientKeepsWhatItWasPromisedAndGetsNoMore) {
+  ClientPolicy policy;
+  const ClientId c = client_with_pool(1, kPersistent, policy);
+  ASSERT_EQ(engine_->grant_credits(c, 4), 4u);
+  policy.frozen = true;
+  ASSERT_EQ(engine_->set_policy(c, policy), Status::kOk);
+  EXPECT_EQ(engine_->grant_credits(c, 16), 4u);
+  EXPECT_EQ(put(c, handle_of(0, 1, 1), 1, true), Status::kOk);
+  EXPECT_EQ(engine_->grant_credits(c, 16), 3u);
+  policy.frozen = false;
+  ASSERT_EQ(engine_->set_policy(c, policy), Status::kOk);
+  EXPECT_EQ(engine_->grant_credits(c, 16), 16u);
+}
+
 TEST_P(Credits, TheyAreBoundedAndEndWithTheClient) {
   const ClientId c = client_with_pool(1, kPersistent);
   EXPECT_LE(engine_->top_up_credits(c, 1000000), kCreditsPerQueueMax);

@@ -145,6 +145,8 @@ uint32_t Engine::top_up_credits(ClientId, uint32_t want) {
   return current->credits;
 }
 
+uint32_t Engine::grant_credits(ClientId client, uint32_t want) { return top_up_credits(client, want); }
+
 uint32_t Engine::revoke_credits(ClientId) {
   ++current->revocations;
   return std::exchange(current->credits, 0);

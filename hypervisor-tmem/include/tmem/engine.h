@@ -139,7 +139,10 @@ class Engine {
   void prefetch(ClientId client, const Handle& handle) const;
 
   // Tops the client's unspent credits up to at most want, as far as space can be reserved; returns how many it has then.
+  // What was promised before is reserved again whatever the policy says; grant_credits() promises anew, so it keeps pages and
+  // credits together within the cap, and gives a frozen client none. Neither takes an unspent credit away.
   uint32_t top_up_credits(ClientId client, uint32_t want);
+  uint32_t grant_credits(ClientId client, uint32_t want);
   // The connection ended or starts anew: unspent credits go back. Returns how many there were.
   uint32_t revoke_credits(ClientId client);
 
