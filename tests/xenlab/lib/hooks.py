@@ -19,6 +19,11 @@ def guest(lab, name="g1", kernel="5.10", module=None, programs=("pressure",), **
     return lab.guest(name, kernel=kernel, programs=list(programs), customize=customize, **options)
 
 
+def swap_on_disk(guest_, device="/dev/xvda"):
+    """A swap area on an emulated disk. A page is read alone: the order of the pressure program makes reading ahead a burden."""
+    guest_.run(f"echo 0 >/proc/sys/vm/page-cluster; mkswap {device} && swapon {device}")
+
+
 def load(guest_, parameters=""):
     """What modprobe does."""
     guest_.run(f"[ -d /sys/module/tmem_hooks ] || insmod /root/tmem_hooks.ko; insmod /root/tmem.ko disks=0 {parameters}")
