@@ -6,13 +6,11 @@
  */
 #include "compat.h"
 
+#include <linux/frontswap.h>
 #include <linux/jump_label.h>
 #include <linux/module.h>
 #ifdef TMEM_HAVE_CLEANCACHE
 #include <linux/cleancache.h>
-#endif
-#ifdef TMEM_HAVE_FRONTSWAP
-#include <linux/frontswap.h>
 #endif
 
 #include "hooks.h"
@@ -83,8 +81,6 @@ static const struct tmem_hooks_backend *tmem_hooks_enter(u32 slot, enum tmem_laz
 		return NULL;
 	return container_of(READ_ONCE(tmem_hooks_registry.backend), struct tmem_hooks_backend, lazy);
 }
-
-#ifdef TMEM_HAVE_FRONTSWAP
 
 static bool tmem_hooks_in_frontswap;
 
@@ -162,14 +158,6 @@ static void tmem_hooks_hang_in_frontswap(void)
 		frontswap_register_ops(&tmem_frontswap_ops);
 	tmem_hooks_in_frontswap = true;
 }
-
-#else
-
-static void tmem_hooks_hang_in_frontswap(void)
-{
-}
-
-#endif
 
 #ifdef TMEM_HAVE_CLEANCACHE
 
