@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tools/tmemctl/commands/figures.h"
 #include "tools/tmemctl_run.h"
 
 namespace tmem::test {
@@ -30,6 +31,18 @@ TEST_F(TmemctlSpace, FlushesOneClientWhole) {
   EXPECT_EQ(ran.status, 0) << ran.err;
   EXPECT_EQ(ran.out, "flushed 1000 pages (3.9 MiB of guests' pages)\n");
   EXPECT_EQ(service.clients[1].space().pages_ephemeral(), 10u);
+}
+
+TEST_F(TmemctlSpace, WhatADetachWouldLoseIsFoundByUuidAsIdsAreNotDomains) {
+  control::ListClients::Reply listed;
+  for (const auto& [id, uuid, pages] : {std::tuple{7, "00000000-0000-0000-0000-000000000007", 3}, std::tuple{2, kUuid, 40}}) {
+    control::Client& client = *listed.add_clients();
+    client.set_id(static_cast<uint32_t>(id));
+    client.set_uuid(uuid);
+    client.mutable_space()->set_pages_persistent(static_cast<uint64_t>(pages));
+  }
+  EXPECT_EQ(tool::pages_persistent(listed, kUuid), 40u);
+  EXPECT_EQ(tool::pages_persistent(listed, "11111111-2fa1-11d2-883f-0016d3cca427"), 0u);
 }
 
 TEST_F(TmemctlSpace, FlushesASizeOfAll) {

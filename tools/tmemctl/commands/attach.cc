@@ -13,6 +13,7 @@
 
 #include "tmem/tmem_xs.h"
 #include "tools/tmemctl/commands/commands.h"
+#include "tools/tmemctl/commands/figures.h"
 #include "tools/tmemctl/text.h"
 
 namespace tmem::tool {
@@ -24,6 +25,7 @@ constexpr uint64_t kMib = uint64_t{1} << 20;
 struct Guest {
   agent::Domid domid;
   std::string name;
+  std::string uuid;
 };
 
 std::string describe(const Guest& guest) { return "guest '" + printable(guest.name) + "' (" + std::to_string(guest.domid) + ")"; }
@@ -32,7 +34,8 @@ Guest find_guest(agent::Store& store, const std::string& wanted) {
   const auto domid = agent::find_domain(store, wanted);
   if (!domid) throw Failure(ExitCode::kNotFound, "no domain '" + printable(wanted) + "' is running; see: xl list");
   if (*domid == 0) throw Failure(ExitCode::kNotPossible, "dom0 cannot be a guest of the service over Xen; name a guest");
-  return {*domid, agent::guest_name(store, *domid).name};
+  const agent::GuestName name = agent::guest_name(store, *domid);
+  return {*domid, name.name, name.uuid};
 }
 
 agent::Domid service_domain(agent::Store& store) {
@@ -94,12 +97,7 @@ void run_attach(Session& session, const std::string& wanted, const std::vector<s
 }
 
 // Pages that the guest would lose: only the service knows.
-uint64_t persistent_pages(Session& session, const Guest& guest) {
-  const control::ListClients::Reply reply = list_clients(session, {"", true}, false);
-  for (const control::Client& client : reply.clients())
-    if (client.id() == guest.domid) return client.space().pages_persistent();
-  return 0;
-}
+uint64_t would_lose(Session& session, const Guest& guest) { return pages_persistent(list_clients(session, {"", true}, false), guest.uuid); }
 
 void run_detach(Session& session, const std::string& wanted, bool force) {
   agent::XenStore store;
@@ -110,7 +108,7 @@ void run_detach(Session& session, const std::string& wanted, bool force) {
     session.out << describe(guest) << " was not attached\n";
     return;
   }
-  const uint64_t pages = force ? 0 : persistent_pages(session, guest);
+  const uint64_t pages = force ? 0 : would_lose(session, guest);
   if (pages > 0)
     throw Failure(ExitCode::kNotPossible, describe(guest) + " keeps " + std::to_string(pages) +
                                               " pages in tmem that would be lost; first run swapoff in it, or use --force: its reads of them will fail");

@@ -15,6 +15,14 @@ inline constexpr uint64_t kPageBytes = TMEMIF_PAGE_BYTES;
 
 inline uint64_t pages(const control::SpaceStats& space) { return space.pages_ephemeral() + space.pages_persistent(); }
 
+// Persistent pages of the client with this uuid. A client's id is no help: a restored guest has another domain's number.
+inline uint64_t pages_persistent(const control::ListClients::Reply& listed, const std::string& uuid) {
+  uint64_t pages = 0;
+  for (const control::Client& client : listed.clients())
+    if (client.uuid() == uuid) pages += client.space().pages_persistent();
+  return pages;
+}
+
 // Pages as the guest sees them over what they take.
 inline std::string compression_ratio(const control::SpaceStats& space) {
   return format_ratio(pages(space) * kPageBytes, space.bytes_compressed());
