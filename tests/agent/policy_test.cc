@@ -100,6 +100,16 @@ TEST_F(PolicyFiles, TwoGuestsOfOneNameAreToldApartByUuid) {
   EXPECT_EQ(find("web1", kOther).policy.weight, 2u);
 }
 
+TEST_F(PolicyFiles, ANamesakesFileIsNotTakenForAGuestThatWasStartedFromAnother) {
+  file(places_.etc / "web1.cfg", "name='web1'\ntmem=1\n");
+  file(root_ / "plain.cfg", "name='web1'\nmemory=128\n");
+  process(42, {"xl", "create", (root_ / "plain.cfg").string()}, "/");
+  EXPECT_EQ(find("web1").source, PolicySource::kDefault);
+  GuestPolicy attached_by_hand{true, 5, 0, 0, true, {}};
+  write_record(places_, kUuid, attached_by_hand);
+  EXPECT_EQ(find("web1").source, PolicySource::kRecord);
+}
+
 TEST_F(PolicyFiles, TheRecordServesARenamedGuestAndLosesToAnyText) {
   GuestPolicy policy{true, 5, 0, 0, true, {kOther}};
   write_record(places_, kUuid, policy);

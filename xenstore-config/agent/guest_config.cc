@@ -39,14 +39,17 @@ bool is_process(const fs::path& path) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) { return c >= '0' && c <= '9'; });
 }
 
-std::optional<FoundPolicy> match(const fs::path& file, const std::vector<std::string>& lines, const GuestName& guest,
-                                 std::vector<PolicyError>& errors) {
+// The policy that a configuration of this guest states, if it states one. nullopt: another guest's, or not readable.
+std::optional<std::optional<FoundPolicy>> match(const fs::path& file, const std::vector<std::string>& lines, const GuestName& guest,
+                                                std::vector<PolicyError>& errors) {
   const auto config = read_xl_config(file.string(), lines, errors);
-  if (!config || !same_guest(*config, guest) || !config->policy) return std::nullopt;
+  if (!config || !same_guest(*config, guest)) return std::nullopt;
+  if (!config->policy) return std::optional<FoundPolicy>{};
   return FoundPolicy{*config->policy, PolicySource::kXlConfig, file.string()};
 }
 
-std::optional<FoundPolicy> from_running_xl(const ConfigPlaces& places, const GuestName& guest, std::vector<PolicyError>& errors) {
+// As match(): with a file that xl was given for this guest the search is over, even if that file says nothing of tmem.
+std::optional<std::optional<FoundPolicy>> from_running_xl(const ConfigPlaces& places, const GuestName& guest, std::vector<PolicyError>& errors) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(places.proc, ignored)) {
     if (!is_process(entry.path())) continue;
@@ -70,10 +73,15 @@ std::optional<FoundPolicy> from_config_files(const ConfigPlaces& places, const G
     std::sort(files.begin(), files.end());
     for (const fs::path& file : files) {
       auto& to = file.stem() == guest.name ? errors : of_others;
-      if (auto found = match(file, {}, guest, to)) return found;
+      if (auto found = match(file, {}, guest, to); found && *found) return *found;
     }
   }
   return std::nullopt;
+}
+
+std::optional<FoundPolicy> from_xl_config(const ConfigPlaces& places, const GuestName& guest, std::vector<PolicyError>& errors) {
+  if (auto started_from = from_running_xl(places, guest, errors)) return *started_from;
+  return from_config_files(places, guest, errors);
 }
 
 fs::path record_path(const ConfigPlaces& places, const std::string& uuid) { return places.records / (uuid + ".conf"); }
@@ -126,8 +134,7 @@ std::optional<XlCommand> parse_xl_command(const std::vector<std::string>& words,
 FoundPolicy find_policy(const ConfigPlaces& places, const GuestName& guest, const GuestPolicy& fallback, std::vector<PolicyError>& errors) {
   std::optional<FoundPolicy> found;
   if (safe_file_name(guest.name)) found = from_text_file(places.etc / "tmem.d" / (guest.name + ".conf"), PolicySource::kGuestFile, errors);
-  if (!found) found = from_running_xl(places, guest, errors);
-  if (!found) found = from_config_files(places, guest, errors);
+  if (!found) found = from_xl_config(places, guest, errors);
   if (!found && is_uuid(guest.uuid)) found = from_text_file(record_path(places, guest.uuid), PolicySource::kRecord, errors);
   if (!found) return {fallback, PolicySource::kDefault, {}};
   return *found;
