@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from . import dom0, packages
 from .base import CACHE, PATIENCE, LabError, call, digest, publish
 
-# SMAP: a PV dom0 dies at its first page fault. rdtscp: emulated SVM cannot decode its intercept (a PVH guest dies). xsave: a
-# process of a guest now and then dies returning from a signal, its extended state refused.
+# SMAP: a PV dom0 dies at its first page fault. rdtscp: emulated SVM cannot decode its intercept (a PVH guest dies). xsave:
+# vector registers lose their words at context switches (scenario `registers`), so that sums come out wrong and processes die.
 CPU = "max,-smap,-rdtscp,-xsave"
 XEN_OPTIONS = "console=com1 com1=115200,8n1 loglvl=info guest_loglvl=info bootscrub=0 dom0_max_vcpus=2"
 DOM0_OPTIONS = "console=hvc0 quiet panic=-1"
