@@ -12,6 +12,7 @@
 
 #include <linux/delay.h>
 #include <linux/module.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include <xen/events.h>
@@ -333,6 +334,9 @@ static void tmem_bus_part(struct xenbus_device *device)
 
 static void tmem_bus_changed(struct xenbus_device *device, enum xenbus_state state)
 {
+	/* No memory by swapping: that would wait for this connection, and giving it up would wait for the lock. */
+	unsigned int scope = memalloc_noio_save();
+
 	mutex_lock(&tmem_guest.lock);
 	switch (state) {
 	case XenbusStateInitWait:
@@ -357,6 +361,7 @@ static void tmem_bus_changed(struct xenbus_device *device, enum xenbus_state sta
 		break;
 	}
 	mutex_unlock(&tmem_guest.lock);
+	memalloc_noio_restore(scope);
 }
 
 static int tmem_bus_probe(struct xenbus_device *device, const struct xenbus_device_id *id)
