@@ -165,7 +165,7 @@ def hello(lab, service, guest_):
     guest_.create()
     connected(guest_)
     swap_on(guest_)
-    guest_.run("pressure 110 1", timeout=900)
+    guest_.run("pressure 110 1", timeout=1800)
 
     written = disk_stat(guest_, "num_writes")
     lab.expect(written > 10000, f"only {written} pages were swapped")

@@ -10,7 +10,7 @@ def scenario(lab):
     guest = tmem.guest(lab, memory=128, config=["tmem=1", "tmem_weight=150"]).create()
     tmem.connected(guest)
     tmem.swap_on(guest)
-    guest.run("pressure 110 1", timeout=300)
+    guest.run("pressure 110 1", timeout=1800)
 
     stored = tmem.disk_stat(guest, "num_writes")
     lab.expect(stored > 10000, f"only {stored} pages were swapped")
