@@ -40,6 +40,8 @@ class Queue:
 
     def __init__(self, memory, base, order, doorbell, answers):
         self.memory, self.base, self.order, self.doorbell, self.answers = memory, base, order, doorbell, answers
+        # The peer looks at any time. struct writes a word byte by byte, after zeroing it; an element of a view is one store.
+        self.control = memoryview(memory)[base:base + RESPONSES_AT].cast("I")
         self.entries = 1 << order
         self.prod = self.cons = 0
         self.slots_at = base + PAGE * (1 + (self.entries * REQUEST.size + PAGE - 1) // PAGE)
@@ -51,10 +53,10 @@ class Queue:
         return 1 + ((1 << order) * REQUEST.size + PAGE - 1) // PAGE + (1 << order)
 
     def load(self, word):
-        return struct.unpack_from("<I", self.memory, self.base + word)[0]
+        return self.control[word // 4]
 
     def store(self, word, value):
-        struct.pack_into("<I", self.memory, self.base + word, value & 0xFFFFFFFF)
+        self.control[word // 4] = value & 0xFFFFFFFF
 
     def slot(self, number):
         at = self.slots_at + number * PAGE
