@@ -157,8 +157,9 @@ bool ConfigReader::add_file(const std::string& path) {
     errors_.push_back({path, 0, std::string("cannot be read: ") + std::strerror(errno)});
     return true;
   }
-  std::ifstream stream(path, std::ios::binary);
-  if (!S_ISREG(info.st_mode) || static_cast<uint64_t>(info.st_size) > kFileBytesMax || !stream) {
+  std::ifstream stream;
+  if (S_ISREG(info.st_mode)) stream.open(path, std::ios::binary);  // a pipe's opening would wait for its writer
+  if (!stream.is_open() || static_cast<uint64_t>(info.st_size) > kFileBytesMax) {
     errors_.push_back({path, 0, "cannot be read: not a readable regular file of at most 1 MiB"});
     return true;
   }

@@ -2,6 +2,7 @@
 #include "daemon/config.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -121,6 +122,17 @@ TEST(Config, AFileAndItsDropInsAreReadInOrderOfNames) {
 std::string text_of(const std::string& path) {
   std::ifstream stream(path);
   return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+TEST(Config, APipeAmongTheDropInsIsAnErrorAndNotWaitedFor) {
+  std::string folder = (std::filesystem::temp_directory_path() / "tmem-config-XXXXXX").string();
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  ASSERT_EQ(mkfifo((folder + "/1.conf").c_str(), 0600), 0);
+  ConfigReader reader(kHost);
+  reader.add_directory(folder);
+  ASSERT_EQ(reader.errors().size(), 1u);
+  EXPECT_THAT(reader.errors()[0].text, HasSubstr("not a readable regular file"));
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Config, TheExampleHoldsEveryKeyWithItsDefault) {
