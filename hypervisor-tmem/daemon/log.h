@@ -3,6 +3,8 @@
 // priority that journald reads; it is left out on a terminal. Values that a client chose are quoted and cleaned, so that
 // nobody can forge a line. What a client can provoke goes through a LogLimit first.
 //
+// Nobody waits for the reader of the log: lines that find no room are dropped, and counted in a line once there is room.
+//
 // Thread rule: any thread; a line is one write().
 #pragma once
 
@@ -40,6 +42,8 @@ class LogLimit {
   static constexpr uint64_t kRefillSeconds = 10;
 
   bool allow(uint64_t now_seconds);
+  // Nothing is lost by forgetting it.
+  bool as_new(uint64_t now_seconds) const;
   // Lines withheld since this was last asked.
   uint64_t take_suppressed();
 
@@ -49,18 +53,19 @@ class LogLimit {
   uint64_t suppressed_ = 0;
 };
 
-// Lines that somebody outside can provoke: a bucket for each of them (a user id, a client id), and what was withheld told later.
+// Lines that somebody outside can provoke: a bucket for each of them (a user, a guest), and what was withheld told later.
 // Thread rule: one thread.
 class LimitedLog {
  public:
   static constexpr size_t kSourcesMax = 1024;  // beyond: one bucket for all others
 
-  void write(uint64_t source, uint64_t now_seconds, LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
-  // Tells what was withheld since the last call.
-  void report();
+  void write(const std::string& source, uint64_t now_seconds, LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
+  // Tells what was withheld since the last call, and forgets sources that were quiet long enough to have a whole burst again.
+  void report(uint64_t now_seconds);
+  size_t sources() const { return limits_.size(); }
 
  private:
-  std::map<uint64_t, LogLimit> limits_;
+  std::map<std::string, LogLimit> limits_;
 };
 
 }  // namespace tmem

@@ -76,6 +76,11 @@ std::string huge_pages_of(const Config& config) {
   return given ? "transparent" : "none";
 }
 
+// Who pays for a line in the log: a connection is new each time, who makes it is not.
+std::string user(uint32_t uid) { return "user-" + std::to_string(uid); }
+std::string guest(uint32_t domid) { return "guest-" + std::to_string(domid); }
+std::string log_source(const ClientEntry& client) { return client.transport == "memfd" ? user(client.owner) : guest(client.id.value()); }
+
 uint64_t wall_ms() {
   const auto since = std::chrono::system_clock::now().time_since_epoch();
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(since).count());
@@ -225,7 +230,7 @@ void Service::stop() {
     unlink(config_.memfd_socket.c_str());
     unlink(config_.control_socket.c_str());
   }
-  client_log_.report();
+  client_log_.report(monotonic_seconds());
   log(LogLevel::kInfo, "stopped");
 }
 
@@ -234,7 +239,7 @@ void Service::tick() {
     log(LogLevel::kWarning, "nobody came back for a client's pages, freeing them", {{"client", id.value()}});
     life_.free(id);
   }
-  client_log_.report();
+  client_log_.report(monotonic_seconds());
   const auto samples = std::make_shared<std::vector<ShardSample>>(shards_.count());
   shards_.on_shards([samples](Shard& shard) { (*samples)[shard.shard()] = sample(shard); },
                     [this, samples] {
@@ -281,19 +286,19 @@ void Service::watch_life() {
 MemfdServer::Observer Service::observer() {
   return {
       [this](const ClientEntry& client, const MemfdPeer& peer, bool resumed) {
-        client_log_.write(peer.uid, monotonic_seconds(), LogLevel::kInfo, resumed ? "client resumed" : "client attached",
+        client_log_.write(log_source(client), monotonic_seconds(), LogLevel::kInfo, resumed ? "client resumed" : "client attached",
                           {{"client", client.id.value()}, {"name", std::string_view(client.name)}, {"queues", client.queues}, {"uid", peer.uid}, {"pid", peer.pid}});
         event(resumed ? control::Event::CLIENT_RECOVERED : control::Event::CLIENT_ATTACHED, &client,
               resumed ? "came back and has its pools" : "attached with " + std::to_string(client.queues) + " queues");
       },
       [this](const ClientEntry& client) {
-        client_log_.write(client.id.value(), monotonic_seconds(), LogLevel::kInfo, "client detached",
+        client_log_.write(log_source(client), monotonic_seconds(), LogLevel::kInfo, "client detached",
                           {{"client", client.id.value()}, {"name", std::string_view(client.name)}});
         event(control::Event::CLIENT_DETACHED, &client, "its pools are freed");
       },
       [this](uid_t uid, const char* why) {
         ++clients_refused_;
-        client_log_.write(uid, monotonic_seconds(), LogLevel::kWarning, "connection refused", {{"uid", uid}, {"reason", why}});
+        client_log_.write(user(uid), monotonic_seconds(), LogLevel::kWarning, "connection refused", {{"uid", uid}, {"reason", why}});
       },
   };
 }
@@ -301,19 +306,19 @@ MemfdServer::Observer Service::observer() {
 XenServer::Observer Service::xen_observer() {
   return {
       [this](const ClientEntry& client, uint32_t domid, bool resumed) {
-        client_log_.write(client.id.value(), monotonic_seconds(), LogLevel::kInfo, resumed ? "guest resumed" : "guest attached",
+        client_log_.write(log_source(client), monotonic_seconds(), LogLevel::kInfo, resumed ? "guest resumed" : "guest attached",
                           {{"client", client.id.value()}, {"name", std::string_view(client.name)}, {"queues", client.queues}, {"domid", domid}});
         event(resumed ? control::Event::CLIENT_RECOVERED : control::Event::CLIENT_ATTACHED, &client,
               resumed ? "came back and has its pools" : "attached with " + std::to_string(client.queues) + " queues");
       },
       [this](const ClientEntry& client, bool suspended) {
-        client_log_.write(client.id.value(), monotonic_seconds(), LogLevel::kInfo, suspended ? "guest suspended" : "guest detached",
+        client_log_.write(log_source(client), monotonic_seconds(), LogLevel::kInfo, suspended ? "guest suspended" : "guest detached",
                           {{"client", client.id.value()}, {"name", std::string_view(client.name)}});
         event(control::Event::CLIENT_DETACHED, &client, suspended ? "suspended; its pools wait for it" : "its pools are freed");
       },
       [this](uint32_t domid, const std::string& why) {
         ++clients_refused_;
-        client_log_.write(domid, monotonic_seconds(), LogLevel::kWarning, "guest refused", {{"domid", domid}, {"reason", std::string_view(why)}});
+        client_log_.write(guest(domid), monotonic_seconds(), LogLevel::kWarning, "guest refused", {{"domid", domid}, {"reason", std::string_view(why)}});
       },
       [] { log(LogLevel::kError, "xenstored ended the connection: guests that are connected stay so, others cannot come until a restart"); },
   };
@@ -340,7 +345,7 @@ void Service::offer_control_to_dom0() {
 void Service::client_broken(ClientId client) {
   const ClientEntry* entry = registry_.find(client);
   if (entry == nullptr || entry->state != ClientState::kConnected) return;
-  client_log_.write(client.value(), monotonic_seconds(), LogLevel::kWarning, "client misbehaved, its channels are closed",
+  client_log_.write(log_source(*entry), monotonic_seconds(), LogLevel::kWarning, "client misbehaved, its channels are closed",
                     {{"client", client.value()}, {"name", std::string_view(entry->name)}, {"reason", "ring indexes are nonsense"}});
   event(control::Event::CLIENT_MISBEHAVED, entry, "its ring indexes are nonsense; its channels are closed and its pools freed");
   memfd_.drop(client);

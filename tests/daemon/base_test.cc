@@ -29,6 +29,62 @@ TEST(Log, ALineCannotBeForgedByAName) {
   EXPECT_EQ(log_line(LogLevel::kInfo, false, "e", {{"path", std::string_view("/a/b.c")}, {"empty", std::string_view()}}), "e path=/a/b.c empty=\"\"\n");
 }
 
+// Standard error is this pipe while it lives.
+class PipeAsLog {
+ public:
+  PipeAsLog() : before_(dup(STDERR_FILENO)) {
+    EXPECT_EQ(pipe2(ends_, O_CLOEXEC), 0);
+    dup2(ends_[1], STDERR_FILENO);
+  }
+  ~PipeAsLog() {
+    dup2(before_, STDERR_FILENO);
+    for (const int fd : {before_, ends_[0], ends_[1]}) close(fd);
+  }
+  PipeAsLog(const PipeAsLog&) = delete;
+  PipeAsLog& operator=(const PipeAsLog&) = delete;
+
+  void fill() {
+    fcntl(ends_[1], F_SETFL, O_NONBLOCK);
+    while (write(ends_[1], "x", 1) == 1) {}
+    fcntl(ends_[1], F_SETFL, 0);
+  }
+  std::string drain() {
+    std::string out(1 << 20, 0);
+    fcntl(ends_[0], F_SETFL, O_NONBLOCK);
+    out.resize(static_cast<size_t>(std::max<ssize_t>(0, read(ends_[0], out.data(), out.size()))));
+    return out;
+  }
+
+ private:
+  int before_;
+  int ends_[2];
+};
+
+TEST(Log, NobodyWaitsForItsReaderAndWhatIsLostIsCounted) {
+  PipeAsLog pipe;
+  set_log_prefix(true);
+  pipe.fill();
+  log(LogLevel::kError, "first");
+  log(LogLevel::kError, "second");
+  EXPECT_EQ(pipe.drain().find_first_not_of('x'), std::string::npos);
+  log(LogLevel::kError, "third");
+  log(LogLevel::kError, "fourth");
+  EXPECT_EQ(pipe.drain(), "<4>lines lost, nobody read the log lines=2\n<3>third\n<3>fourth\n");
+}
+
+TEST(LimitedLog, SourcesThatAreQuietAreForgottenSoThatNewOnesHaveTheirOwn) {
+  PipeAsLog pipe;
+  LimitedLog log;
+  for (size_t i = 0; i < LimitedLog::kSourcesMax; ++i) log.write("guest-" + std::to_string(i), 0, LogLevel::kDebug, "e", {});
+  EXPECT_EQ(log.sources(), LimitedLog::kSourcesMax);
+  log.report(LogLimit::kRefillSeconds - 1);
+  EXPECT_EQ(log.sources(), LimitedLog::kSourcesMax);
+  for (uint32_t i = 0; i <= LogLimit::kBurst; ++i) log.write("guest-7", LogLimit::kRefillSeconds, LogLevel::kInfo, "e", {});
+  log.report(LogLimit::kRefillSeconds);
+  EXPECT_EQ(log.sources(), 1u) << "only the one that has something to pay";
+  EXPECT_NE(pipe.drain().find("lines withheld source=guest-7 lines=1\n"), std::string::npos);
+}
+
 TEST(LogLimit, ABurstThenOneForEachRefillAndTheRestIsCounted) {
   LogLimit limit;
   for (uint32_t i = 0; i < LogLimit::kBurst; ++i) EXPECT_TRUE(limit.allow(0));

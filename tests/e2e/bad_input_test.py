@@ -142,6 +142,12 @@ class BadInput(ServiceTest):
             self.assertEqual(front.get(0, 1, index), ("ok", page("full", index)))
         self.assertGreater(service.json("list")["clients"][0]["ops"]["put_no_space"], 0)
 
+    def test_who_comes_and_goes_all_the_time_does_not_fill_the_log(self):
+        for _ in range(60):
+            self.front().close()
+        wait_for("the last to be gone", lambda: len(self.running.json("list")["clients"]) == 1)
+        self.assertLess(self.running.log().count("client detached"), 60, "a line for each connection is no limit")
+
     def test_malformed_requests_are_counted_for_their_client(self):
         front = self.front()
         for _ in range(3):
