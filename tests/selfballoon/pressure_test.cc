@@ -54,7 +54,7 @@ TEST(Pressure, StallsGiveAReserveAndEachFurtherOneTwiceAsMuch) {
   Sample sample = quiet(5);
   sample.target_kib = sample.current_kib = 300 * kMib;
   sample.total_kib = 276 * kMib;
-  sample.available_kib = 110 * kMib;
+  sample.available_kib = 90 * kMib;
   State state = calm(10, sample);
   uint64_t expected = 300;
   for (const uint64_t step : {100, 200, 400}) {
@@ -75,6 +75,7 @@ TEST(Pressure, StallsOfTheBalloonItselfAreNotTakenForNeed) {
   ASSERT_EQ(takes.reason, Reason::kTakes);
   sample.between = true;
   sample.time_ms += 1000;
+  sample.available_kib = 90 * kMib;
   *sample.stall_us += 400000;
   EXPECT_NE(decide({}, takes.next, sample).reason, Reason::kStalls);
   Sample hard = sample;
@@ -86,6 +87,38 @@ TEST(Pressure, StallsOfTheBalloonItselfAreNotTakenForNeed) {
   Sample read_back = sample;
   read_back.refaults_pages = 200;
   EXPECT_EQ(decide({}, takes.next, read_back).reason, Reason::kRefaults) << "refaults always count";
+}
+
+TEST(Pressure, StallsWithMemoryAtHandCountOnlyWherePagesAreReadBackToo) {
+  const State state = calm(10, quiet(0));
+  Sample sample = quiet(1);
+  sample.between = true;
+  *sample.stall_us += 300000;
+  EXPECT_EQ(decide({}, state, sample).reason, Reason::kSettled) << "a busy host stalls everybody";
+  sample.refaults_pages = 32;
+  EXPECT_EQ(decide({}, state, sample).reason, Reason::kSettled);
+  sample.swapins_pages = 1;
+  EXPECT_EQ(decide({}, state, sample).reason, Reason::kStalls) << "more than a quarter of pressure_refaults";
+  sample.refaults_pages = sample.swapins_pages = 0;
+  sample.available_kib = 99 * kMib;
+  EXPECT_EQ(decide({}, state, sample).reason, Reason::kStalls) << "less than the reserve is at hand";
+}
+
+TEST(Pressure, AnIdleGuestOnALoadedMachineGivesDownToItsReserve) {
+  Sample sample = quiet(0);
+  State state;
+  for (uint64_t second = 0; second < 180; ++second) {
+    sample.time_ms = second * 1000;
+    sample.between = second % 5 != 0;
+    *sample.stall_us += second % 7 == 0 ? 60000 : 0;  // its own clock ticks and cron, each waiting for a turn
+    const Decision decision = decide({}, state, sample);
+    state = decision.next;
+    sample.target_kib = sample.current_kib = decision.target_kib;
+    sample.total_kib = sample.current_kib - 24 * kMib;
+    sample.available_kib = sample.total_kib - 200 * kMib;
+  }
+  EXPECT_LE(sample.current_kib, 400 * kMib);
+  EXPECT_GE(sample.current_kib, 324 * kMib) << "need, the kernel and a reserve stay";
 }
 
 TEST(Pressure, RefaultsAndSwapInsCountAsOne) {
@@ -117,7 +150,7 @@ TEST(Pressure, WhereItHurtItDoesNotGoBelowForAWhileAndEachTimeLonger) {
   Sample sample = quiet(5);
   sample.target_kib = sample.current_kib = 330 * kMib;
   sample.total_kib = 306 * kMib;
-  sample.available_kib = 106 * kMib;
+  sample.available_kib = 96 * kMib;
   State state = calm(10, sample);
   uint32_t before = 0;
   for (int round = 0; round < 3; ++round) {

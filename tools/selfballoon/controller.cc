@@ -12,6 +12,7 @@ constexpr uint64_t kMibPages = kMibKib / kPageKib;
 constexpr uint32_t kBackoffMax = 7;   // a hold lasts at most 64 windows
 constexpr uint32_t kAlarmsMax = 16;
 constexpr uint64_t kTakeMs = 3000;            // in which a balloon reaches its target, or never
+constexpr uint64_t kStallRefaultsPart = 4;    // that many times fewer pages than pressure_refaults, where processes stall too
 constexpr uint32_t kTakeStallPermille = 500;  // of them that the balloon itself may stall
 
 uint64_t above(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
@@ -98,12 +99,21 @@ class Pressure {
   Reason pressure() const {
     if (!before_.seen) return Reason::kSettled;
     const uint64_t elapsed_ms = std::max<uint64_t>(since(sample_.time_ms, before_.time_ms), 1);
+    const uint64_t pages = since(sample_.refaults_pages, before_.refaults_pages) + since(sample_.swapins_pages, before_.swapins_pages);
+    if (stalls(elapsed_ms, pages)) return Reason::kStalls;
+    return pages * 1000 > elapsed_ms * params_.pressure_refaults ? Reason::kRefaults : Reason::kSettled;
+  }
+
+  // PSI alone does not say for want of what: on a busy host, whoever waits for a page also waits for its turn. With memory at hand
+  // a stall counts only where pages are read back as well, though fewer of them than would count alone.
+  bool stalls(uint64_t elapsed_ms, uint64_t pages) const {
+    if (!sample_.stall_us) return false;
+    const bool short_of_memory = sample_.available_kib < reserved_kib(params_, sample_);
+    if (!short_of_memory && pages * 1000 * kStallRefaultsPart <= elapsed_ms * params_.pressure_refaults) return false;
     // Inflating the balloon stalls the kernel's own thread, which is not the guest's need; that lasts for a moment after a take.
     const bool our_own = before_.took_ms != 0 && since(sample_.time_ms, before_.took_ms) <= kTakeMs;
-    const uint64_t stall_permille = our_own ? std::max(params_.pressure_stall_permille, kTakeStallPermille) : params_.pressure_stall_permille;
-    if (sample_.stall_us && since(*sample_.stall_us, before_.stall_us) > elapsed_ms * stall_permille) return Reason::kStalls;
-    const uint64_t pages = since(sample_.refaults_pages, before_.refaults_pages) + since(sample_.swapins_pages, before_.swapins_pages);
-    return pages * 1000 > elapsed_ms * params_.pressure_refaults ? Reason::kRefaults : Reason::kSettled;
+    const uint64_t permille = our_own ? std::max(params_.pressure_stall_permille, kTakeStallPermille) : params_.pressure_stall_permille;
+    return since(*sample_.stall_us, before_.stall_us) > elapsed_ms * permille;
   }
 
   void give(Reason reason, uint64_t wanted) {
