@@ -39,7 +39,8 @@ class Prompt(unittest.TestCase):
 
     def test_a_value_out_of_range_is_told_the_same_way(self):
         for command in (["tmem-load", "--threads", "0"], ["tmem-load", "--put", "0", "--get", "0", "--flush", "0"], ["tmem-guest", "--budget", "1"],
-                        ["tmem-guest", "--budget"], ["xen-tmemd", "--supervise", "--no-supervisor"], ["tmem-inspect"], ["xen-tmemctl", "--timeout", "x", "list"]):
+                        ["tmem-guest", "--budget"], ["xen-tmemd", "--supervise", "--no-supervisor"], ["tmem-inspect"], ["xen-tmemctl", "--timeout", "x", "list"],
+                        ["xen-tmemctl", "--timeout", "nan", "list"], ["xen-tmemctl", "top", "-b", "-d", "nan"], ["xen-tmemctl", "top", "-b", "-i", "-1"]):
             with self.subTest(command=command):
                 told = run(program(command[0]), *command[1:])
                 self.assertEqual((told.returncode, told.stdout), (2, ""))

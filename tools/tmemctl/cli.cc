@@ -92,7 +92,7 @@ int run_tmemctl(const std::vector<std::string>& arguments, std::ostream& out, st
   socket->envname("XEN_TMEM_CONTROL")->capture_default_str();
   socket->each([&session](const std::string&) { session.wish.socket_given = true; });
   app.add_option("--domain", session.wish.domain, "Domain in which the service runs: name or number; else the one that xen-tmem-agent knows")->type_name("DOM");
-  app.add_option("--timeout", session.timeout_seconds, "Seconds to wait for an answer")->check(CLI::Range(0.001, 86400.0))->capture_default_str();
+  app.add_option("--timeout", session.timeout_seconds, "Seconds to wait for an answer")->check(seconds_within(0.001, 86400))->capture_default_str();
   app.require_subcommand(1);
   app.footer(kExamples);
   add_commands(app, session);

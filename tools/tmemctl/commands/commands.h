@@ -6,6 +6,11 @@
 
 namespace tmem::tool {
 
+// CLI::Range lets "nan" through, which is neither below nor above anything.
+inline CLI::Validator seconds_within(double min, double max) {
+  return CLI::Range(min, max) & CLI::Validator([](std::string& value) { return value.find_first_of("nN") == value.npos ? "" : value + " is not a number"; }, "");
+}
+
 void add_list_commands(CLI::App& app, Session& session);    // list, tmem-list, complete
 void add_info_commands(CLI::App& app, Session& session);    // info, stats, freeable, tmem-freeable
 void add_top_command(CLI::App& app, Session& session);      // top

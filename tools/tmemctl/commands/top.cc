@@ -122,8 +122,8 @@ void add_top_command(CLI::App& app, Session& session) {
   auto options = std::make_shared<TopOptions>();
   CLI::App* top = add_reading(app, session, "top", "Watch clients and pools, and their rates");
   top->add_flag("-b,--batch", options->batch, "Print samples instead of drawing a screen; --json: a document on each line");
-  top->add_option("-i,--iterations", options->iterations, "End after that many samples; 0: never");
-  top->add_option("-d,--delay", options->delay_seconds, "Seconds between samples")->check(CLI::Range(0.1, 3600.0))->capture_default_str();
+  top->add_option("-i,--iterations", options->iterations, "End after that many samples; 0: never")->check(CLI::Range(0, 1'000'000'000));
+  top->add_option("-d,--delay", options->delay_seconds, "Seconds between samples")->check(seconds_within(0.1, 3600))->capture_default_str();
   top->add_option("-s,--sort", options->sort, "Sort by: name, eph, pers, ratio, hit%, put/s, get/s, weight")->capture_default_str();
   top->add_flag("-r,--reverse", options->view.reverse, "In the opposite order");
   top->add_flag("-N,--pools", options->view.pools, "Pools too, each below its client");
