@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""/dev/tmemswap0 under fio --verify: writes, reads, trims, parts of pages; backing device, several disks, hot add and remove, limits."""
+
+from lib import diskio, packages, tmem
+
+MIB = 1 << 20
+TRIMS = ("--trim_percentage=20", "--trim_backlog=64", "--trim_verify_zero=1")
+
+
+def scenario(lab):
+    packages.ensure_tools("fio")
+    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("backing", 64)])
+    service = tmem.Service(lab, dom0)
+    guest = tmem.guest(lab, memory=384, load=False, config=["tmem=1"], also=[diskio.FIO]).create(timeout=900)
+    one_disk(lab, service, guest)
+    backed(lab, dom0, guest)
+    several(lab, guest)
+    guest.must_live()
+
+
+def load(guest, options):
+    guest.run(f"insmod /root/tmem.ko verify=1 {options}")
+    tmem.connected(guest)
+
+
+def no_errors(lab, guest, disk="tmemswap0"):
+    for name in ("failed_reads", "failed_writes", "lost_reads", "verify_failed"):
+        lab.equal(tmem.disk_stat(guest, name, disk), 0, f"{name} of {disk}")
+
+
+def one_disk(lab, service, guest):
+    """No backing device: everything is in the service. Then a discard of the whole disk leaves nothing there."""
+    load(guest, "disksize_mb=64")
+    diskio.fio(guest, "/dev/tmemswap0", "--rw=randrw", "--bs=4k", "--size=24M", "--ioengine=libaio", "--iodepth=32", *TRIMS)
+    diskio.fio(guest, "/dev/tmemswap0", "--rw=randwrite", "--bsrange=8k-64k", "--size=16M", "--ioengine=libaio", "--iodepth=8")
+    diskio.fio(guest, "/dev/tmemswap0", "--rw=randwrite", "--bs=1536", "--size=3M", "--ioengine=psync")
+    lab.expect(tmem.disk_stat(guest, "partial_io") > 1000, "no part of a page was written")
+    lab.expect(tmem.disk_stat(guest, "discards") > 0, "nothing was trimmed")
+    no_errors(lab, guest)
+    stored = tmem.disk_stat(guest, "pages_stored")
+    lab.equal(sum(pool["space"]["pages_persistent"] for pool in pools(service)), stored, "pages that dom0 sees, and the guest")
+    guest.run("blkdiscard /dev/tmemswap0")
+    lab.equal(tmem.disk_stat(guest, "pages_stored"), 0, "pages after blkdiscard")
+    service.dom0.poll(lambda: sum(pool["space"]["pages_persistent"] for pool in pools(service)) == 0, 900, "the service to have dropped them")
+    swapped_on_stays(lab, guest)
+    guest.run("rmmod tmem")
+
+
+def pools(service):
+    return [pool for client in service.json("list")["clients"] for pool in client["pools"]]
+
+
+def swapped_on_stays(lab, guest):
+    tmem.swap_on(guest)
+    lab.expect(guest.run("rmmod tmem", check=False).code != 0, "the module could be unloaded under a swap disk that is in use")
+    lab.expect(guest.run("echo 0 > /sys/class/tmem-control/hot_remove", check=False).code != 0, "a disk in use could be removed")
+    guest.run("swapoff /dev/tmemswap0")
+
+
+def backed(lab, dom0, guest):
+    """What is above the limit goes to the backing device, and comes back from there; then write-through."""
+    backing = guest.plug_disk(dom0.disk("backing"))
+    load(guest, f"disksize_mb=48 backing={backing}")
+    guest.run("echo 8M > /sys/block/tmemswap0/tmem/mem_limit")
+    diskio.fio(guest, "/dev/tmemswap0", "--rw=randrw", "--bs=4k", "--size=24M", "--ioengine=libaio", "--iodepth=16", *TRIMS)
+    no_errors(lab, guest)
+    lab.expect(tmem.disk_stat(guest, "bdev_num_writes") > 1000, "the backing device was not used")
+    # Each write looks at the limit by itself: those under way together may pass it together.
+    lab.expect(tmem.disk_stat(guest, "orig_data_size") <= 8 * MIB + 256 * 4096, "the limit does not hold")
+    guest.run("rmmod tmem")
+
+    load(guest, f"disksize_mb=48 writethrough=1 backing={backing}")
+    written = diskio.write_random(guest, "/dev/tmemswap0", 8)
+    lab.equal(tmem.disk_stat(guest, "bdev_num_writes"), 2048, "pages written through")
+    lab.equal(diskio.read_sum(guest, "/dev/tmemswap0", 8), written, "bytes of the disk")
+    lab.equal(diskio.read_sum(guest, backing, 8), written, "bytes of the backing device")
+    lab.equal(tmem.disk_stat(guest, "bdev_num_reads"), 0, "pages read from the backing device though the service has them")
+    guest.run("rmmod tmem")
+
+
+def several(lab, guest):
+    """Two disks at once and a third by hot add; a limit without backing device makes errors of further writes, and of those only."""
+    load(guest, "disks=2 disksize_mb=16")
+    number = guest.run("echo 32 > /sys/module/tmem/parameters/disksize_mb && cat /sys/class/tmem-control/hot_add").out.strip()
+    lab.equal(number, "2", "the number of the hot-added disk")
+    lab.equal(tmem.disk_stat(guest, "disksize", "tmemswap2"), 32 * MIB, "its size")
+    diskio.fio(guest, "/dev/tmemswap0:/dev/tmemswap1:/dev/tmemswap2", "--rw=randrw", "--bs=4k", "--size=24M", "--ioengine=libaio",
+               "--iodepth=16", *TRIMS)
+    for disk in ("tmemswap0", "tmemswap1", "tmemswap2"):
+        no_errors(lab, guest, disk)
+    lab.expect(guest.run("sh -c 'exec 3</dev/tmemswap2; echo 2 > /sys/class/tmem-control/hot_remove'", check=False).code != 0,
+               "an open disk could be removed")
+    guest.run("echo 2 > /sys/class/tmem-control/hot_remove && ! test -e /sys/block/tmemswap2")
+
+    guest.run("blkdiscard /dev/tmemswap1 && echo 4M > /sys/block/tmemswap1/tmem/mem_limit")
+    written = diskio.write_random(guest, "/dev/tmemswap1", 4)
+    beyond = guest.run("dd if=/dev/urandom of=/dev/tmemswap1 bs=4k seek=2000 count=1 oflag=direct 2>&1", check=False)
+    lab.expect(beyond.code != 0, "a write above the limit did not fail")
+    lab.equal(diskio.readable(guest, "/dev/tmemswap1", [2000]), [], "a page whose write failed")
+    lab.equal(diskio.read_sum(guest, "/dev/tmemswap1", 4), written, "the bytes below the limit")
+    guest.run("rmmod tmem")
