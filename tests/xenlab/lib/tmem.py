@@ -117,14 +117,20 @@ class Domain(_Host):
         if agent:
             self.start_agent()
 
+    @classmethod
+    def install(cls, lab, dom0, folder, memory=320):
+        """The files as `tools/stubdom/build --out FOLDER` leaves them in dom0, and nothing started."""
+        built = cls._build(lab.kernel("6.1").image, memory, "pvh", folder)
+        dom0.run(f"mkdir -p {folder} /etc/xen && ln -s /lab/stubdom/{built.name}/* {folder}/ && touch /etc/xen/tmem.conf")
+
     @staticmethod
-    def _build(kernel, memory, type_):
+    def _build(kernel, memory, type_, at=None):
         program = f"{BUILD}/{PROGRAMS['xen-tmemd']}/xen-tmemd"
         if not os.path.exists(program):
             raise Skip(f"{program} is not built; build it, or say where with TMEM_BUILD_DIR")
         with open(program, "rb") as file:
-            name = digest(file.read(), (TOP / "tools/stubdom/build").read_bytes(), kernel, memory, type_)
-        call(TOP / "tools/stubdom/build", "--kernel", kernel, "--program", program, "--out", CACHE / "stubdom" / name, "--at", f"/lab/stubdom/{name}",
+            name = digest(file.read(), (TOP / "tools/stubdom/build").read_bytes(), kernel, memory, type_, at)
+        call(TOP / "tools/stubdom/build", "--kernel", kernel, "--program", program, "--out", CACHE / "stubdom" / name, "--at", at or f"/lab/stubdom/{name}",
              "--memory", memory, "--type", type_)
         return CACHE / "stubdom" / name
 
