@@ -9,6 +9,18 @@
 namespace tmem::test {
 namespace {
 
+// AddressSanitizer makes a step some twenty times as dear and looks at memory, not at orders: it sees one preemption less.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TMEM_SANITIZED_STEPS 1
+#endif
+#endif
+#ifdef TMEM_SANITIZED_STEPS
+constexpr uint32_t kPreemptionsOfThree = 1, kPreemptionsOfFour = 1;
+#else
+constexpr uint32_t kPreemptionsOfThree = 2, kPreemptionsOfFour = 3;
+#endif
+
 class LazyModel : public ::testing::TestWithParam<First> {};
 
 TEST_P(LazyModel, HoldsForEveryTwoActors) {
@@ -19,7 +31,7 @@ TEST_P(LazyModel, HoldsForEveryTwoActors) {
 
 TEST_P(LazyModel, HoldsForEveryThreeActors) {
   Exploration sum;
-  EXPECT_EQ(explore_all(GetParam(), 3, 2, sum), "");
+  EXPECT_EQ(explore_all(GetParam(), 3, kPreemptionsOfThree, sum), "");
   RecordProperty("states", std::to_string(sum.states));
   std::printf("%llu states, %llu orders\n", static_cast<unsigned long long>(sum.states), static_cast<unsigned long long>(sum.runs));
 }
@@ -44,7 +56,7 @@ TEST_P(LazyModel, HoldsForChosenFours) {
       {"write_no_room", "mend", "umount", "mount"},    {"mount", "put", "register", "connect"},
   };
   for (const auto& names : fours) {
-    const Exploration one = explore_set(GetParam(), named(names), 3);
+    const Exploration one = explore_set(GetParam(), named(names), kPreemptionsOfFour);
     EXPECT_EQ(one.violation, "") << name_set(GetParam(), named(names));
   }
 }
