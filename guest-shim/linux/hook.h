@@ -19,6 +19,7 @@ enum tmem_hook_stat {
 	TMEM_FRONTSWAP_STORE_REFUSED,   /* store: the service, or the lack of one, says no; goes to the disk */
 	TMEM_FRONTSWAP_LOADED,          /* load: came back */
 	TMEM_FRONTSWAP_LOST,            /* load: was stored and is gone */
+	TMEM_FRONTSWAP_VERIFY_FAILED,   /* load: verify=1 and the bytes were not those stored */
 	TMEM_FRONTSWAP_INVALIDATED,     /* freed by the kernel */
 	TMEM_FRONTSWAP_FLUSH_LATE,      /* of those: flushed later, no operation was free */
 	TMEM_CLEANCACHE_PUT,            /* put: sent */

@@ -12,6 +12,7 @@
  * The kernel makes one call at a time for a page, and none for a type after its area was invalidated.
  */
 #include "hook.h"
+#include "swapdisk.h"
 
 #include <linux/frontswap.h>
 #include <linux/module.h>
@@ -25,6 +26,7 @@
 struct tmem_chunk {
 	unsigned long stored[BITS_TO_LONGS(TMEM_CHUNK_PAGES)];
 	unsigned long unflushed[BITS_TO_LONGS(TMEM_CHUNK_PAGES)];
+	u32 sums[]; /* with verify, of what was stored */
 };
 
 static struct xarray tmem_chunks[TMEM_HOOK_TYPES];
@@ -47,7 +49,7 @@ static struct tmem_chunk *tmem_chunk_make(u32 type, pgoff_t offset)
 
 	if (chunk)
 		return chunk;
-	chunk = kzalloc(sizeof(*chunk), gfp);
+	chunk = kzalloc(struct_size(chunk, sums, tmem_disk_verify ? TMEM_CHUNK_PAGES : 0), gfp);
 	if (!chunk)
 		return NULL;
 	other = xa_cmpxchg(&tmem_chunks[type], offset / TMEM_CHUNK_PAGES, NULL, chunk, gfp);
@@ -101,6 +103,8 @@ static int tmem_frontswap_try_store(u32 type, pgoff_t offset, struct page *page)
 			atomic_dec(&tmem_unflushed);
 		spin_unlock_irqrestore(&tmem_reap_lock, flags);
 	}
+	if (tmem_disk_verify)
+		chunk->sums[bit] = tmem_disk_sum(page);
 	atomic64_inc(&tmem_stored[type]);
 	tmem_frontswap_name(&handle, type, offset);
 	if (tmem_front_put(&tmem_guest.front, &handle, page) != TMEMIF_OK) {
@@ -123,16 +127,21 @@ int tmem_frontswap_store(u32 type, pgoff_t offset, struct page *page)
 int tmem_frontswap_load(u32 type, pgoff_t offset, struct page *page)
 {
 	struct tmem_chunk *chunk = tmem_chunk_of(type, offset);
+	u32 bit = offset % TMEM_CHUNK_PAGES;
 	struct tmem_front_handle handle;
 
-	if (!chunk || !test_bit(offset % TMEM_CHUNK_PAGES, chunk->stored))
+	if (!chunk || !test_bit(bit, chunk->stored))
 		return -1;
 	tmem_frontswap_name(&handle, type, offset);
-	if (tmem_front_get(&tmem_guest.front, &handle, page) == TMEMIF_OK) {
+	if (tmem_front_get(&tmem_guest.front, &handle, page) != TMEMIF_OK) {
+		tmem_hook_count(TMEM_FRONTSWAP_LOST);
+	} else if (tmem_disk_verify && tmem_disk_sum(page) != chunk->sums[bit]) {
+		pr_err_ratelimited("swap type %u, page %lu: the service gave other bytes than it was given\n", type, offset);
+		tmem_hook_count(TMEM_FRONTSWAP_VERIFY_FAILED);
+	} else {
 		tmem_hook_count(TMEM_FRONTSWAP_LOADED);
 		return 0;
 	}
-	tmem_hook_count(TMEM_FRONTSWAP_LOST);
 	tmem_frontswap_mark_lost(page);
 	return -1;
 }

@@ -18,6 +18,7 @@ TMEM_HOOK_COUNTER(frontswap_stored, TMEM_FRONTSWAP_STORED);
 TMEM_HOOK_COUNTER(frontswap_store_refused, TMEM_FRONTSWAP_STORE_REFUSED);
 TMEM_HOOK_COUNTER(frontswap_loaded, TMEM_FRONTSWAP_LOADED);
 TMEM_HOOK_COUNTER(frontswap_lost, TMEM_FRONTSWAP_LOST);
+TMEM_HOOK_COUNTER(frontswap_verify_failed, TMEM_FRONTSWAP_VERIFY_FAILED);
 TMEM_HOOK_COUNTER(frontswap_invalidated, TMEM_FRONTSWAP_INVALIDATED);
 TMEM_HOOK_COUNTER(frontswap_flush_late, TMEM_FRONTSWAP_FLUSH_LATE);
 TMEM_HOOK_COUNTER(cleancache_put, TMEM_CLEANCACHE_PUT);
@@ -51,7 +52,7 @@ static struct attribute *tmem_hook_attributes[] = {
 	&frontswap_pages_attribute.attr,        &cleancache_put_attribute.attr,          &cleancache_put_dropped_attribute.attr,
 	&cleancache_put_refused_attribute.attr, &cleancache_get_hit_attribute.attr,      &cleancache_get_miss_attribute.attr,
 	&cleancache_flushed_attribute.attr,     &cleancache_spoiled_attribute.attr,      &pages_target_attribute.attr,
-	NULL,
+	&frontswap_verify_failed_attribute.attr, NULL,
 };
 static const struct attribute_group tmem_hook_group = { .attrs = tmem_hook_attributes };
 

@@ -130,6 +130,7 @@ struct tmem_disk {
 extern struct workqueue_struct *tmem_disk_wq;
 extern bool tmem_disk_verify;
 extern bool tmem_disk_writethrough;
+u32 tmem_disk_sum(struct page *data);
 
 static inline void tmem_disk_count(struct tmem_disk *disk, enum tmem_disk_stat stat)
 {

@@ -4,7 +4,8 @@
 
 #include <linux/crc32.h>
 
-static u32 tmem_disk_sum(struct page *data)
+/* Also of a page that frontswap has. */
+u32 tmem_disk_sum(struct page *data)
 {
 	u8 *bytes = tmem_kmap(data);
 	u32 sum = crc32_le(~0u, bytes, PAGE_SIZE);
