@@ -104,22 +104,12 @@ static void tmem_giveback_walk(void)
 	tmem_giveback_clear_signal();
 }
 
-/**
- * tmem_frontswap_give_back() - bring pages back
- * @target: how many may stay
- *
- * Meanwhile, and after it if @target is 0 and nothing failed, no page is stored.
- *
- * Context: process; sleeps long; a signal ends it.
- * Return: 0; -EINTR; -ENOMEM: the kernel could not bring more back; then, too, all is as it was but for what came.
- */
-int tmem_frontswap_give_back(u64 target)
+/* Under tmem_giveback_mutex. */
+static int tmem_giveback_down_to(u64 target)
 {
 	u64 before, left;
 	int error = 0;
 
-	if (mutex_lock_interruptible(&tmem_giveback_mutex))
-		return -EINTR;
 	tmem_lazy_leave(&tmem_hooks_registry);
 	tmem_giveback_target = target;
 	left = tmem_frontswap_all_pages();
@@ -136,10 +126,38 @@ int tmem_frontswap_give_back(u64 target)
 	}
 	if (error)
 		pr_warn("bringing pages back ended with error %d: %llu stay in the service\n", error, left);
-	if (error || target)
+	if (tmem_frontswap_on && (error || target))
 		tmem_lazy_resume(&tmem_hooks_registry);
+	return error;
+}
+
+/**
+ * tmem_frontswap_give_back() - bring pages back
+ * @target: how many may stay
+ *
+ * Meanwhile, and after it if @target is 0 and nothing failed, no page is stored. Nor is one with frontswap=0.
+ *
+ * Context: process; sleeps long; a signal ends it.
+ * Return: 0; -EINTR; -ENOMEM: the kernel could not bring more back; then, too, all is as it was but for what came.
+ */
+int tmem_frontswap_give_back(u64 target)
+{
+	int error;
+
+	if (mutex_lock_interruptible(&tmem_giveback_mutex))
+		return -EINTR;
+	error = tmem_giveback_down_to(target);
 	mutex_unlock(&tmem_giveback_mutex);
 	return error;
+}
+
+/* Under tmem_giveback_mutex. Swap types for which no pool was made while frontswap was off get theirs now. */
+static void tmem_frontswap_switched_on(void)
+{
+	tmem_hooks_take_frontswap();
+	tmem_lazy_resume(&tmem_hooks_registry);
+	if (tmem_hook_connected())
+		tmem_hooks_connected();
 }
 
 /* frontswap=0 brings everything back and stores no more; frontswap=1 stores again. Before the module runs it is only noted. */
@@ -150,14 +168,19 @@ static int tmem_frontswap_switch(const char *text, const struct kernel_param *pa
 
 	if (error)
 		return error;
-	if (THIS_MODULE->state == MODULE_STATE_LIVE) {
-		if (on)
-			tmem_lazy_resume(&tmem_hooks_registry);
-		else
-			error = tmem_frontswap_give_back(0);
+	if (THIS_MODULE->state != MODULE_STATE_LIVE) {
+		tmem_frontswap_on = on;
+		return 0;
 	}
+	if (mutex_lock_interruptible(&tmem_giveback_mutex))
+		return -EINTR;
+	if (!on)
+		error = tmem_giveback_down_to(0);
 	if (!error)
 		tmem_frontswap_on = on;
+	if (on)
+		tmem_frontswap_switched_on();
+	mutex_unlock(&tmem_giveback_mutex);
 	return error;
 }
 

@@ -61,8 +61,12 @@ static int tmem_hook_make_pool(void *owner, u32 slot, u32 pool_flags, const u64 
 {
 	const void *name = pool_flags & TMEMIF_POOL_SHARED ? uuid : NULL;
 	u32 pool = TMEM_POOL_HOOKS + slot;
-	u32 status = tmem_front_new_pool(&tmem_guest.front, pool, pool_flags, name);
+	u32 status;
 
+	/* The tables stay in the kernel when an earlier tmem.ko has gone, and this one may not want all of them. */
+	if (slot < TMEM_HOOK_TYPES ? !tmem_frontswap_on : !tmem_cleancache_on)
+		return -EOPNOTSUPP;
+	status = tmem_front_new_pool(&tmem_guest.front, pool, pool_flags, name);
 	if (status == TMEMIF_OK)
 		return 0;
 	if (status != TMEM_FRONT_CLOSED) {

@@ -305,6 +305,19 @@ int tmem_hooks_register(const struct tmem_hooks_backend *backend, bool frontswap
 EXPORT_SYMBOL_GPL(tmem_hooks_register);
 
 /**
+ * tmem_hooks_take_frontswap() - take pages from frontswap, now that there is a backend
+ *
+ * Context: process, may sleep.
+ */
+void tmem_hooks_take_frontswap(void)
+{
+	mutex_lock(&tmem_hooks_lock);
+	tmem_hooks_hang_in_frontswap();
+	mutex_unlock(&tmem_hooks_lock);
+}
+EXPORT_SYMBOL_GPL(tmem_hooks_take_frontswap);
+
+/**
  * tmem_hooks_unregister() - tmem.ko goes
  *
  * Context: process, may sleep.

@@ -51,5 +51,6 @@ extern struct tmem_lazy tmem_hooks_registry;
 
 int tmem_hooks_register(const struct tmem_hooks_backend *backend, bool frontswap, bool cleancache);
 int tmem_hooks_unregister(void);
+void tmem_hooks_take_frontswap(void);
 
 #endif /* TMEM_HOOKS_H */
