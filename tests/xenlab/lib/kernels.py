@@ -41,9 +41,11 @@ def hooks_kernel(series="5.10"):
 
 
 def _build(source, config, tree):
-    shutil.rmtree(tree, ignore_errors=True)
-    tree.mkdir(parents=True)
-    call("tar", "--strip-components=1", "-C", tree, "-xf", source)
+    if not (tree / "unpacked").exists():    # else make goes on where it was ended
+        shutil.rmtree(tree, ignore_errors=True)
+        tree.mkdir(parents=True)
+        call("tar", "--strip-components=1", "-C", tree, "-xf", source)
+        (tree / "unpacked").touch()
     _make(tree, "allnoconfig", f"KCONFIG_ALLCONFIG={config}")
     _make(tree, f"-j{os.cpu_count()}", "vmlinux", "modules")
     call("strip", "-o", tree / "vmlinux.stripped", tree / "vmlinux")
