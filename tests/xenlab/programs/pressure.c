@@ -79,6 +79,8 @@ int main(int count, char **words)
 	}
 	for (uint64_t page = 0; page < pages; page++)
 		fill(memory + page * WORDS, seed, page, 0);
+	printf("pressure: %llu pages written\n", (unsigned long long)pages);
+	fflush(stdout);
 	// The pages of a pass in the order of a full-period congruence: step odd and coprime to a power of two above.
 	uint64_t bound = 1;
 	while (bound < pages)
