@@ -30,6 +30,12 @@ struct Config {
   XenMode xen = XenMode::kAuto;   // serve guests over Xen; auto: if this is a Xen domain
   std::string xen_domain;         // dom0's agent: where the service runs
   bool xen_attach = false;        // dom0's agent: attach guests that nothing else speaks of
+  // dom0's agent, about the tmem domain:
+  bool breathe = false;
+  uint64_t breathe_reserve_bytes = 0;
+  uint64_t breathe_min_bytes = 0;
+  uint64_t breathe_max_bytes = 0;  // 0: none
+  uint32_t breathe_interval_seconds = 0;
   std::string memfd_socket;
   std::string control_socket;
   uint32_t recover_grace_seconds = 0;

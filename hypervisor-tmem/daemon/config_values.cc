@@ -88,6 +88,17 @@ bool set_size_or_none(Config& config, std::string_view text, const HostFigures& 
   return set_size<Member>(config, text, host);
 }
 
+// No percentages: dom0's own memory is not the host's.
+template <auto Member>
+bool set_fixed(Config& config, std::string_view text, const HostFigures& host) {
+  return !text.ends_with('%') && set_size<Member>(config, text, host);
+}
+
+template <auto Member>
+bool set_fixed_or_none(Config& config, std::string_view text, const HostFigures& host) {
+  return !text.ends_with('%') && set_size_or_none<Member>(config, text, host);
+}
+
 template <auto Member, uint64_t Min, uint64_t Max>
 bool set_number(Config& config, std::string_view text, const HostFigures&) {
   const auto value = parse_number(text, Min, Max);
@@ -140,6 +151,7 @@ bool set_domain(Config& config, std::string_view text, const HostFigures&) {
 }
 
 constexpr std::string_view kSizes = "a size such as 512M or 2G, or a part of the host's memory such as 25%";
+constexpr std::string_view kFixedSizes = "a size such as 512M or 2G";
 constexpr std::string_view kSizesOrNone = "none, a size such as 512M or 2G, or a part of the host's memory such as 25%";
 constexpr std::string_view kSwitch = "on or off";
 constexpr std::string_view kPath = "an absolute path of at most 107 characters";
@@ -154,6 +166,14 @@ constexpr ConfigValue kValues[] = {
     {{"xen-domain", "tmem", "name or number of a domain", "for xen-tmem-agent: the domain in which the service runs"}, set_domain, show_text<&Config::xen_domain>},
     {{"xen-attach", "off", kSwitch, "for xen-tmem-agent: attach guests that nothing else speaks of, with the client-... keys as their policy"},
      set_switch<&Config::xen_attach>, show_switch<&Config::xen_attach>},
+    {{"breathe", "off", kSwitch, "for xen-tmem-agent: let the tmem domain grow into Xen's free memory and take it back for others"},
+     set_switch<&Config::breathe>, show_switch<&Config::breathe>},
+    {{"breathe-reserve", "256M", kFixedSizes, "memory that stays free in Xen, for guests that start"}, set_fixed<&Config::breathe_reserve_bytes>, show_size<&Config::breathe_reserve_bytes>},
+    {{"breathe-min", "64M", kFixedSizes, "what the service keeps for guests' pages, however short memory is"}, set_fixed<&Config::breathe_min_bytes>, show_size<&Config::breathe_min_bytes>},
+    {{"breathe-max", "none", "none, or a size such as 512M or 2G", "most memory of the tmem domain; its own maxmem and memory-max are limits as well"},
+     set_fixed_or_none<&Config::breathe_max_bytes>, show_size_or_none<&Config::breathe_max_bytes>},
+    {{"breathe-interval", "2", "1 to 60 seconds", "how often memory is looked at while nothing happens"},
+     set_number<&Config::breathe_interval_seconds, 1, 60>, show_number<&Config::breathe_interval_seconds>},
     {{"memfd-socket", "/run/xen-tmem/memfd.sock", kPath, "where local processes connect"}, set_socket<&Config::memfd_socket>, show_text<&Config::memfd_socket>},
     {{"control-socket", "/run/xen-tmem/control.sock", kPath, "where xen-tmemctl connects"}, set_socket<&Config::control_socket>, show_text<&Config::control_socket>},
     {{"recover-grace", "60", "1 to 86400 seconds", "how long recovered pages wait for their owner after a restart"},

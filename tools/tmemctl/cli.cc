@@ -35,6 +35,7 @@ void add_commands(CLI::App& app, Session& session) {
   add_policy_commands(app, session);
   add_attach_commands(app, session);
   add_space_commands(app, session);
+  add_room_command(app, session);
   add_shared_commands(app, session);
   add_selfballoon_commands(app, session);
   add_config_commands(app, session);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// xen-tmem-agent: runs in dom0, attaches guests to the service's domain as their policies say, and cleans up after them.
+// xen-tmem-agent: runs in dom0, attaches guests to the service's domain as their policies say, and cleans up after them. Beside
+// that a thread lets the tmem domain breathe.
 // It keeps nothing that it could not find again: each round looks at xenstore as it is.
 #include <syslog.h>
 #include <unistd.h>
@@ -8,8 +9,10 @@
 #include <boost/asio.hpp>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 
 #include "agent/attach.h"
+#include "breathe/loop.h"
 #include "daemon/config.h"
 
 namespace {
@@ -19,6 +22,7 @@ using std::chrono::milliseconds;
 
 struct Arguments {
   Reconciler::Options options;
+  std::optional<tmem::breathe::LoopOptions> breathe;  // none: memory is not moved
   std::string config_path;
   bool once = false;
   bool debug = false;
@@ -39,6 +43,7 @@ class Session {
   Session(asio::io_context& io, const Arguments& arguments)
       : arguments_(arguments), events_(io, dup(store_.fd())), timer_(io), reconciler_(store_, arguments.options, [this](int p, const std::string& t) { log(arguments_, p, t); }) {
     store_.write(kAgentNode, std::to_string(getpid()), {});
+    if (!arguments_.breathe) store_.remove(TMEM_XS_FLOW_STATE);  // an earlier agent's; it would promise room to who asks
     for (const char* path : {"@introduceDomain", "@releaseDomain", kWishes}) store_.watch(path, "agent");
     wait_event();
     round();
@@ -76,6 +81,8 @@ int run_once(const Arguments& arguments) {
 }
 
 int run(const Arguments& arguments) {
+  std::optional<tmem::breathe::Loop> breathing;
+  if (arguments.breathe) breathing.emplace(*arguments.breathe, [&](int p, const std::string& t) { log(arguments, p, t); });
   for (bool told = false;;) {
     asio::io_context io;
     asio::signal_set signals(io, SIGTERM, SIGINT);
@@ -101,10 +108,19 @@ int run(const Arguments& arguments) {
   }
 }
 
-void take_config(const tmem::Config& config, Reconciler::Options& options) {
-  constexpr uint64_t kMib = uint64_t{1} << 20;
+void take_config(const tmem::Config& config, Arguments& arguments) {
+  constexpr uint64_t kMib = uint64_t{1} << 20, kKib = 1024;
+  Reconciler::Options& options = arguments.options;
   if (options.backend_domain.empty()) options.backend_domain = config.xen_domain;
   options.fallback = {config.xen_attach, config.client_weight, config.client_cap_bytes / kMib, config.client_min_bytes / kMib, config.client_compress, {}, {}};
+  if (!config.breathe) return;
+  tmem::breathe::LoopOptions& breathe = arguments.breathe.emplace();
+  breathe.service_domain = options.backend_domain;
+  breathe.interval_seconds = config.breathe_interval_seconds;
+  breathe.events_directory = options.places.etc / "tmem/events.d";
+  breathe.params.reserve_kib = config.breathe_reserve_bytes / kKib;
+  breathe.params.tmem_min_kib = config.breathe_min_bytes / kKib;
+  if (config.breathe_max_bytes != 0) breathe.params.tmem_max_kib = config.breathe_max_bytes / kKib;
 }
 
 }  // namespace
@@ -112,7 +128,7 @@ void take_config(const tmem::Config& config, Reconciler::Options& options) {
 int main(int argc, char** argv) {
   CLI::App app{"Attaches Xen guests to the tmem service as their policies say (tmem=1 in xl.cfg, /etc/xen/tmem.d/NAME.conf)."};
   Arguments arguments;
-  app.add_option("-c,--config", arguments.config_path, "read this file and FILE.d/*.conf instead of /etc/xen/tmem.conf (keys xen-domain, xen-attach, client-...)")
+  app.add_option("-c,--config", arguments.config_path, "read this file and FILE.d/*.conf instead of /etc/xen/tmem.conf (keys xen-domain, xen-attach, breathe..., client-...)")
       ->type_name("FILE");
   app.add_option("--backend-domain", arguments.options.backend_domain, "name or id of the domain in which xen-tmemd runs (default: xen-domain)");
   app.add_option("--etc", arguments.options.places.etc, "directory of the configuration")->capture_default_str();
@@ -134,7 +150,7 @@ int main(int argc, char** argv) {
   const tmem::Config config = tmem::load_config(arguments.config_path, tmem::HostFigures::read(), errors);
   for (const tmem::ConfigError& error : errors) std::fprintf(stderr, "xen-tmem-agent: %s\n", error.to_string().c_str());
   if (!errors.empty()) return 3;
-  take_config(config, arguments.options);
+  take_config(config, arguments);
   try {
     return arguments.once ? run_once(arguments) : run(arguments);
   } catch (const std::exception& error) {

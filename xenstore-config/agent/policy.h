@@ -52,6 +52,7 @@ std::string policy_to_node(const GuestPolicy& policy);
 struct XlConfig {
   std::string name;
   std::string uuid;                   // empty: none in the file
+  uint64_t memory_mib = 0;            // at start
   std::optional<GuestPolicy> policy;  // none: no key of ours, or errors
 };
 std::optional<XlConfig> read_xl_config(const std::string& path, const std::vector<std::string>& extra_lines, std::vector<PolicyError>& errors);

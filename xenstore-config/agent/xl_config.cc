@@ -83,6 +83,8 @@ std::optional<XlConfig> read_xl_config(const std::string& path, const std::vecto
   const char* value = nullptr;
   if (xlu_cfg_get_string(config.get(), "name", &value, 1) == 0) result.name = value;
   if (xlu_cfg_get_string(config.get(), "uuid", &value, 1) == 0) result.uuid = value;
+  long memory = 0;
+  if (xlu_cfg_get_long(config.get(), "memory", &memory, 1) == 0 && memory > 0) result.memory_mib = static_cast<uint64_t>(memory);
   PolicyKeys keys;
   take_scalars(config.get(), keys);
   take_shared(config.get(), keys);

@@ -65,13 +65,14 @@ FILE_LAYERS = {
     "hypervisor-tmem/engine/meta_format.h": "meta_format",
     "hypervisor-tmem/daemon/config.h": "config",
     "tools/selfballoon/params.h": "params",
+    "tools/tmemctl/control_client.h": "control-client",
     # the two implementations of what core/tmem_front_os.h asks for; the build chooses one
     "guest-shim/sim/tmem_front_os_types.h": "core",
     "guest-shim/linux/tmem_front_os_types.h": "core",
 }
 # ... which these layers may include besides what LAYERS says: owners first, then who shares the one file.
 FILE_LAYERS_OPEN_TO = {"arena_format": ("store", "engine", "daemon"), "meta_format": ("engine",), "config": ("daemon", "tools", "xenstore-config"),
-                       "params": ("tools", "xenstore-config")}
+                       "params": ("tools", "xenstore-config"), "control-client": ("tools", "xenstore-config")}
 
 # Pairs of (layer prefix, pattern of a system header, why).
 SYSTEM_HEADERS_BANNED = [

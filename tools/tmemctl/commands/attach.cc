@@ -14,6 +14,7 @@
 #include "tmem/tmem_xs.h"
 #include "tools/tmemctl/commands/commands.h"
 #include "tools/tmemctl/commands/figures.h"
+#include "tools/tmemctl/room.h"
 #include "tools/tmemctl/text.h"
 
 namespace tmem::tool {
@@ -122,6 +123,26 @@ void run_detach(Session& session, const std::string& wanted, bool force) {
   session.out << describe(guest) << " is detached\n";
 }
 
+// What xl needs for this guest, with some for Xen's own tables.
+uint64_t memory_kib(const std::string& file) {
+  std::vector<agent::PolicyError> errors;
+  const auto config = agent::read_xl_config(file, {}, errors);
+  if (!config) return 0;  // xl will say what is wrong with it
+  const uint64_t mib = config->memory_mib;
+  return (mib + mib / 64 + 16) * 1024;
+}
+
+// Room that cannot be made is no reason to refuse here: xl has the last word.
+void make_room_for(Session& session, const std::string& file) {
+  agent::XenStore store;
+  std::string why;
+  if (!can_make_room(store, why)) return;
+  constexpr unsigned kHoldSeconds = 60;
+  const Room room = make_room(store, std::to_string(getpid()), memory_kib(file), kHoldSeconds, session.timeout_seconds);
+  if (!room.made)
+    session.err << "xen-tmemctl: " << format_bytes_unit(room.missing_kib * 1024, false) << " of the room for this guest could not be made; xl may refuse it\n";
+}
+
 // xl does it; the agent finds the words on xl's command line, as if they stood in the file.
 void run_create(Session& session, const std::string& file, const std::vector<std::string>& words) {
   std::vector<std::string> command{"xl", "create", file, "tmem=1"};
@@ -133,6 +154,7 @@ void run_create(Session& session, const std::string& file, const std::vector<std
     session.out << '\n';
     return;
   }
+  make_room_for(session, file);
   std::vector<char*> arguments;
   for (std::string& word : command) arguments.push_back(word.data());
   arguments.push_back(nullptr);

@@ -21,6 +21,7 @@ void add_doctor_command(CLI::App& app, Session& session);        // doctor
 void add_policy_commands(CLI::App& app, Session& session);       // set, freeze, thaw and their xl names
 void add_attach_commands(CLI::App& app, Session& session);       // attach, detach, create
 void add_space_commands(CLI::App& app, Session& session);        // flush, destroy-pool, forget, set-memory
+void add_room_command(CLI::App& app, Session& session);          // make-room
 void add_shared_commands(CLI::App& app, Session& session);       // shared-auth, tmem-shared-auth
 void add_config_commands(CLI::App& app, Session& session);       // config check, config show
 void add_selfballoon_commands(CLI::App& app, Session& session);  // selfballoon list, show, set, log

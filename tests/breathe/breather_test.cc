@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+// Rounds of the breather on a host in memory.
+#include "breathe/breather.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "breathe/fake_host.h"
+#include "tmem/tmem_xs.h"
+
+namespace tmem::breathe {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class BreatherTest : public testing::Test {
+ protected:
+  bool round(uint64_t ms = 1000) { return breather_.round(now_ += ms); }
+  void rounds(int count) {
+    for (int i = 0; i < count; ++i) {
+      round();
+      host_.settle();
+      EXPECT_GE(host_.domain(kTmem).current_kib, 100 * kMib + host_.service.now_kib) << "the service counts on memory that its domain has not got";
+    }
+  }
+  void ask(const std::string& id, uint64_t mib, int hold = 60) {
+    host_.store.write(TMEM_XS_FLOW_ROOM "/" + id, "kib=" + std::to_string(mib * kMib) + " hold=" + std::to_string(hold), {});
+  }
+  std::string answer(const std::string& id) { return host_.store.read(TMEM_XS_FLOW_ROOM "/" + id + "/" TMEM_XS_FLOW_ANSWER).value_or(""); }
+  // A guest that may be asked.
+  DomainView& willing(Domid id, uint64_t mib, uint64_t min_mib) {
+    host_.store.write(node(id, "memory/tmem/flow/min"), std::to_string(min_mib), {});
+    return host_.add(id, "g" + std::to_string(id), mib);
+  }
+
+  FakeHost host_;
+  std::string moving_;
+  std::vector<std::string> told_;
+  uint64_t now_ = 0;
+  Breather breather_{host_.store, host_, host_, {{}, "tmem", [this](Domid, const std::string& name) { return name == moving_; }},
+                     [this](const Event& event) { told_.push_back(std::string(flow::to_string(event.what)) + " " + event.name); }};
+};
+
+TEST_F(BreatherTest, TheDomainGrowsFirstAndItsServiceWhenTheMemoryIsThere) {
+  EXPECT_TRUE(round());
+  EXPECT_THAT(host_.order, ElementsAre("domain 596")) << "an eighth of what is free above the reserve";
+  host_.order.clear();
+  host_.settle();
+  round();
+  ASSERT_FALSE(host_.order.empty());
+  EXPECT_EQ(host_.order.front(), "service 496");
+}
+
+TEST_F(BreatherTest, WhatIsStillToComeIsNotGivenTwice) {
+  round();
+  host_.order.clear();
+  round();
+  EXPECT_THAT(host_.order, ElementsAre("domain 680")) << "an eighth of what is left above the reserve: 1024 - 256 - 96";
+}
+
+TEST_F(BreatherTest, TheServiceShrinksFirstAndTheDomainByWhatItHasLetGo) {
+  host_.free = 0;
+  EXPECT_TRUE(round());
+  EXPECT_THAT(host_.order, ElementsAre("service 144", "domain 400")) << "300 are in use still";
+  host_.settle();
+  host_.order.clear();
+  round();
+  EXPECT_EQ(host_.target(kTmem), 244 * kMib);
+  EXPECT_GE(host_.service.target_kib, 144 * kMib);
+}
+
+TEST_F(BreatherTest, NothingIsTakenBelowWhatTheServiceMayNotLose) {
+  host_.free = 0;
+  host_.service.needed_kib = 350 * kMib;
+  host_.service.now_kib = 380 * kMib;
+  rounds(10);
+  EXPECT_EQ(host_.service.target_kib, 350 * kMib);
+  EXPECT_EQ(host_.domain(kTmem).current_kib, 450 * kMib);
+}
+
+TEST_F(BreatherTest, ItGrowsToItsLimitsAndThenRests) {
+  host_.free = 4096 * kMib;
+  rounds(60);
+  EXPECT_EQ(host_.domain(kTmem).current_kib, 1000 * kMib);
+  EXPECT_EQ(host_.service.target_kib, 900 * kMib);
+  host_.order.clear();
+  EXPECT_FALSE(round());
+  EXPECT_THAT(host_.order, IsEmpty());
+}
+
+TEST_F(BreatherTest, AServiceThatDoesNotAnswerStaysAsItIs) {
+  host_.answers = false;
+  rounds(3);
+  host_.free = 0;
+  rounds(3);
+  EXPECT_THAT(host_.order, IsEmpty());
+  EXPECT_EQ(host_.target(kTmem), 500 * kMib);
+}
+
+TEST_F(BreatherTest, ARestartOfTheAgentKnowsWhatTheDomainNeedsForItself) {
+  host_.free = 0;
+  host_.service.now_kib = 390 * kMib;
+  round();  // the service is told to shrink, the domain has not followed
+  Breather second(host_.store, host_, host_, {{}, "tmem", [](Domid, const std::string&) { return false; }}, [](const Event&) {});
+  second.round(now_ += 1000);
+  EXPECT_EQ(word_number(*host_.store.read(TMEM_XS_FLOW_STATE), "own-kib"), 100 * kMib);
+}
+
+TEST_F(BreatherTest, RoomIsMadeAndKeptForTheOneWhoComesAndForNobodyElse) {
+  ask("7", 1100);
+  round();
+  EXPECT_EQ(word(answer("7"), "state"), "making");
+  rounds(4);
+  EXPECT_EQ(word(answer("7"), "state"), "made") << answer("7");
+  EXPECT_GE(host_.free, 1100 * kMib);
+  const uint64_t kept = host_.free;
+  rounds(5);
+  EXPECT_EQ(host_.free, kept) << "the room is not given to tmem";
+
+  host_.add(9, "big", 1100);
+  host_.free -= 1100 * kMib;
+  const uint64_t tmem = host_.domain(kTmem).current_kib;
+  rounds(3);
+  EXPECT_GE(host_.domain(kTmem).current_kib, tmem) << "nothing more is taken for a room that is used up";
+}
+
+TEST_F(BreatherTest, ARoomThatNobodyUsesIsLetGo) {
+  ask("7", 100, 5);
+  rounds(3);
+  EXPECT_EQ(word(answer("7"), "state"), "made");
+  rounds(6);
+  EXPECT_FALSE(host_.store.read(TMEM_XS_FLOW_ROOM "/7"));
+  EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_ROOM), IsEmpty());
+}
+
+TEST_F(BreatherTest, RoomThatCannotBeMadeIsToldWithWhatIsMissing) {
+  ask("7", 8000);
+  rounds(12);
+  EXPECT_EQ(word(answer("7"), "state"), "short");
+  EXPECT_EQ(word_number(answer("7"), "missing-kib"), 8000 * kMib - host_.free);
+  EXPECT_THAT(told_, testing::Contains("room-short "));
+}
+
+TEST_F(BreatherTest, AWrongRequestIsRemoved) {
+  host_.store.write(TMEM_XS_FLOW_ROOM "/7", "much", {});
+  round();
+  EXPECT_FALSE(host_.store.read(TMEM_XS_FLOW_ROOM "/7"));
+}
+
+TEST_F(BreatherTest, ADomainThatIsBeingBuiltFindsItsMemory) {
+  DomainView& built = host_.add(5, "web1", 1100);
+  built.paused = true;
+  built.has_run = false;
+  built.current_kib = 200 * kMib;
+  rounds(3);
+  EXPECT_GE(host_.free, 900 * kMib + 256 * kMib) << "900 are missing, and the reserve stays";
+  host_.domain(5).current_kib = 1100 * kMib;
+  host_.free -= 900 * kMib;
+  const uint64_t tmem = host_.domain(kTmem).current_kib;
+  rounds(3);
+  EXPECT_GE(host_.domain(kTmem).current_kib, tmem);
+}
+
+TEST_F(BreatherTest, WhoIsBuiltAndComesNoFurtherIsNotWaitedForForEver) {
+  DomainView& built = host_.add(5, "web1", 1100);
+  built.paused = true;
+  built.has_run = false;
+  built.current_kib = 200 * kMib;
+  rounds(40);
+  EXPECT_LT(host_.free, 900 * kMib);
+}
+
+TEST_F(BreatherTest, Dom0sFallingTargetIsSomebodyWhoWaits) {
+  host_.free = 256 * kMib;
+  host_.ignores = 0;
+  host_.store.write(node(0, "memory/target"), std::to_string(312 * kMib), {});  // xl wants 200
+  rounds(3);
+  EXPECT_EQ(host_.free, 456 * kMib);
+  EXPECT_EQ(host_.target(0), 312 * kMib) << "dom0's memory is xl's business";
+}
+
+TEST_F(BreatherTest, OnlyGuestsWithAMinimumAreAskedAndTheirLimitComesBack) {
+  host_.service.needed_kib = host_.service.now_kib = 400 * kMib;  // tmem can give nothing
+  willing(2, 800, 300);
+  host_.add(3, "g3", 800);
+  willing(4, 800, 300);
+  host_.store.write(node(4, "memory/dynamic-min"), "1", {});
+  ask("7", 1000, 5);
+  rounds(3);
+  EXPECT_EQ(host_.target(2), (800 - 232) * kMib) << "256 + 1000 - 1024";
+  EXPECT_EQ(host_.target(3), 800 * kMib);
+  EXPECT_EQ(host_.target(4), 800 * kMib) << "another manager is at work there";
+  EXPECT_EQ(word(answer("7"), "state"), "made");
+  rounds(10);
+  EXPECT_EQ(host_.target(2), 800 * kMib) << "what the administrator had set";
+  EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_LIMIT), IsEmpty());
+}
+
+TEST_F(BreatherTest, WhatTheAdministratorSetsMeanwhileIsHisNewWord) {
+  host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
+  willing(2, 800, 300);
+  ask("7", 1000, 5);
+  rounds(3);
+  host_.store.write(node(2, "memory/target"), std::to_string(500 * kMib), {});
+  rounds(20);
+  EXPECT_EQ(host_.target(2), 500 * kMib);
+}
+
+TEST_F(BreatherTest, NothingIsSqueezedBeforeAMigration) {
+  host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
+  willing(2, 800, 300);
+  moving_ = "g2";
+  ask("7", 1000);
+  rounds(10);
+  EXPECT_EQ(host_.target(2), 800 * kMib);
+  EXPECT_EQ(word(answer("7"), "state"), "made") << "out of the reserve";
+}
+
+TEST_F(BreatherTest, AGuestThatIgnoresItsTargetIsMarkedToldOfAndLeftOut) {
+  host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
+  willing(2, 800, 300);
+  host_.ignores = 2;
+  ask("7", 1100);
+  rounds(20);
+  EXPECT_THAT(told_, testing::Contains("guest-stuck g2"));
+  EXPECT_EQ(word_number(*host_.store.read(TMEM_XS_FLOW_STATE), "stuck"), 2u);
+  EXPECT_EQ(word(answer("7"), "state"), "short");
+}
+
+}  // namespace
+}  // namespace tmem::breathe

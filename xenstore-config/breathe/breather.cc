@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#include "breathe/breather.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/attach.h"
+#include "breathe/words.h"
+#include "tmem/tmem_xs.h"
+
+namespace tmem::breathe {
+namespace {
+
+constexpr uint64_t kMibKib = 1024;
+constexpr uint64_t kPatienceMs = 30000;  // for who waits for memory and comes no nearer to it
+constexpr agent::Permissions kDom0Only{};
+
+uint64_t above(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+uint64_t distance(uint64_t a, uint64_t b) { return a > b ? a - b : b - a; }
+std::string memory_path(Domid domain) { return "/local/domain/" + std::to_string(domain) + "/memory"; }
+std::string limit_path(Domid domain) { return TMEM_XS_FLOW_LIMIT "/" + std::to_string(domain); }
+std::string room_path(const std::string& id) { return TMEM_XS_FLOW_ROOM "/" + id; }
+
+void write_if_new(agent::StoreView& store, const std::string& path, const std::string& value) {
+  if (store.read(path) != value) store.write(path, value, kDom0Only);
+}
+
+}  // namespace
+
+Breather::Breather(agent::Store& store, Hypervisor& hypervisor, Service& service, Options options, Tell tell)
+    : store_(store), hypervisor_(hypervisor), service_(service), options_(std::move(options)), tell_(std::move(tell)) {}
+
+bool Breather::round(uint64_t now_ms) {
+  const Look seen = look(now_ms);
+  flow::HostParams params = options_.params;
+  params.tmem_min_kib += seen.tmem_own_kib;
+  params.tmem_max_kib = std::min(params.tmem_max_kib, seen.tmem_max_kib);
+  flow::HostPlan plan = flow::plan(params, state_, seen.sample);
+  state_ = std::move(plan.next);
+  for (const auto& [what, id] : plan.events) tell_({what, id, id == 0 ? "" : name_of(id)});
+
+  limit_guests(seen, plan);
+  bool moving = move_tmem(seen, plan.tmem_target_kib) || !plan.limits_kib.empty();
+  for (const auto& [id, progress] : state_.guests) moving |= progress.distance_kib > 0 && !progress.stuck;
+  answer_rooms(seen, moving, now_ms);
+  report(seen, plan);
+  return moving || !rooms_.empty() || seen.sample.room_kib > 0;
+}
+
+// --- looking --------------------------------------------------------------------------------------------------------------
+
+std::optional<uint64_t> Breather::number(const std::string& path) { return to_number(store_.read(path).value_or("")); }
+
+std::string Breather::name_of(Domid domain) { return agent::guest_name(store_, domain).name; }
+
+Breather::Look Breather::look(uint64_t now_ms) {
+  Look seen;
+  seen.free_kib = hypervisor_.free_kib();
+  seen.domains = hypervisor_.domains();
+  seen.sample.time_ms = now_ms;
+  seen.sample.free_kib = seen.free_kib;
+  look_at_tmem(seen);
+  look_at_guests(seen);
+  seen.sample.room_kib = room_kib(seen, now_ms);
+  return seen;
+}
+
+void Breather::look_at_tmem(Look& seen) {
+  const auto id = agent::find_domain(store_, options_.service_domain);
+  const auto at = std::find_if(seen.domains.begin(), seen.domains.end(), [&](const DomainView& d) { return id == d.id && d.id != 0 && !d.dying; });
+  if (at == seen.domains.end()) return;
+  seen.tmem = *at;
+  const uint64_t current = at->current_kib;
+  const uint64_t aim = number(memory_path(*id) + "/target").value_or(current);
+  seen.service = service_.memory(*id);
+  if (!seen.service) {  // whatever it holds, it stays as it is
+    seen.sample.tmem_current_kib = seen.sample.tmem_persistent_kib = seen.tmem_max_kib = current;
+    return;
+  }
+  if (tmem_ != id) {
+    const std::string before = store_.read(TMEM_XS_FLOW_STATE).value_or("");
+    const bool known = word_number(before, "tmem-domain") == *id;
+    own_kib_ = (known ? word_number(before, "own-kib") : std::nullopt).value_or(above(current, seen.service->target_kib));
+    tmem_ = id;
+  }
+  seen.tmem_own_kib = own_kib_;
+  seen.tmem_aim_kib = aim;
+  // What it is still to get is as good as gone; what it is still to give may be taken into account when it is there.
+  seen.sample.tmem_current_kib = std::max(current, aim);
+  seen.sample.free_kib = above(seen.free_kib, above(aim, current));
+  seen.sample.tmem_persistent_kib = std::min(own_kib_ + seen.service->needed_kib, seen.sample.tmem_current_kib);
+  seen.tmem_max_kib = std::min(own_kib_ + seen.service->max_kib, number(memory_path(*id) + "/static-max").value_or(UINT64_MAX));
+}
+
+void Breather::look_at_guests(Look& seen) {
+  for (const DomainView& domain : seen.domains) {
+    if (domain.id == 0 || domain.dying || !domain.has_run || (seen.tmem && domain.id == seen.tmem->id)) continue;
+    const auto target = number(memory_path(domain.id) + "/target");
+    if (target) seen.sample.guests.push_back(guest(domain, *target));
+  }
+}
+
+flow::GuestView Breather::guest(const DomainView& domain, uint64_t target_kib) {
+  const std::string memory = memory_path(domain.id), keys = memory + "/" + kGuestKeys + "/";
+  flow::GuestView view;
+  view.id = domain.id;
+  view.limit_kib = view.max_kib = target_kib;
+  view.current_kib = above(domain.current_kib, number(memory + "/videoram").value_or(0));
+  // Lowered by this program, unless somebody has set it since: then that is the word that counts.
+  const std::string lowered = store_.read(limit_path(domain.id)).value_or("");
+  if (word_number(lowered, "written") == target_kib) view.max_kib = word_number(lowered, "max").value_or(target_kib);
+  else if (!lowered.empty()) store_.remove(limit_path(domain.id));
+  view.weight = static_cast<uint32_t>(std::min<uint64_t>(number(keys + "weight").value_or(view.weight), 65535));
+  view.buffer_percent = static_cast<uint32_t>(std::min<uint64_t>(number(keys + "buffer").value_or(view.buffer_percent), 100));
+  // Only who has been given a minimum is ever asked, and never beside another manager of its memory.
+  const auto min_mib = number(keys + "min");
+  const bool others = store_.read(memory + "/dynamic-min").has_value();
+  view.min_kib = min_mib && !others ? std::min(*min_mib, view.max_kib / kMibKib) * kMibKib : view.max_kib;
+  view.migrating = view.min_kib < view.max_kib && options_.migrates(domain.id, name_of(domain.id));
+  return view;
+}
+
+// --- who waits for memory -------------------------------------------------------------------------------------------------
+
+uint64_t Breather::room_kib(const Look& seen, uint64_t now_ms) {
+  std::map<Domid, Waiting> waiting;
+  uint64_t sum = asked_rooms_kib(seen, now_ms);
+  for (const DomainView& domain : seen.domains) {
+    uint64_t missing = 0;
+    if (domain.id == 0) {  // xl lowers dom0's target to make room for who it is about to start
+      missing = above(domain.current_kib, number(memory_path(0) + "/target").value_or(domain.current_kib));
+    } else if (domain.paused && !domain.has_run && !domain.dying && !has_room(domain.id)) {
+      missing = above(domain.max_kib, domain.current_kib + domain.claimed_kib);
+    }
+    if (missing <= options_.params.slack_kib) continue;
+    const auto before = waiting_.find(domain.id);
+    const bool stands = before != waiting_.end() && before->second.missing_kib == missing;
+    const Waiting& now = waiting[domain.id] = {missing, stands ? before->second.since_ms : now_ms};
+    if (now_ms - now.since_ms < kPatienceMs) sum += missing;
+  }
+  waiting_ = std::move(waiting);
+  return sum;
+}
+
+// Whose memory stands for a room that was asked for.
+bool Breather::has_room(Domid domain) const {
+  return std::any_of(rooms_.begin(), rooms_.end(), [&](const auto& room) { return !room.second.before.contains(domain); });
+}
+
+uint64_t Breather::asked_rooms_kib(const Look& seen, uint64_t now_ms) {
+  std::map<std::string, Room> rooms;
+  uint64_t sum = 0;
+  for (const std::string& id : store_.list(TMEM_XS_FLOW_ROOM)) {
+    const std::string asked = store_.read(room_path(id)).value_or("");
+    const auto kib = word_number(asked, "kib");
+    const uint64_t hold_ms = word_number(asked, "hold").value_or(60) * 1000;
+    Room room;
+    if (const auto before = rooms_.find(id); before != rooms_.end()) room = before->second;
+    else for (const DomainView& domain : seen.domains) room.before.insert(domain.id);
+    if (!kib || (room.told_ms && now_ms - *room.told_ms >= hold_ms)) {
+      store_.remove(room_path(id));
+      continue;
+    }
+    uint64_t used = 0;
+    for (const DomainView& domain : seen.domains) {
+      if (!room.before.contains(domain.id) && !domain.dying) used += domain.current_kib + domain.claimed_kib;
+    }
+    room.left_kib = above(*kib, used);
+    sum += room.left_kib;
+    rooms[id] = std::move(room);
+  }
+  rooms_ = std::move(rooms);
+  return sum;
+}
+
+// --- acting ---------------------------------------------------------------------------------------------------------------
+
+bool Breather::move_tmem(const Look& seen, uint64_t target_kib) {
+  if (!seen.tmem || !seen.service) return false;
+  const uint64_t own = seen.tmem_own_kib, current = seen.tmem->current_kib;
+  const uint64_t service_kib = std::min(above(std::min(target_kib, current), own), seen.service->max_kib);
+  const bool lower = service_kib < seen.service->target_kib;
+  // Steps of growth that are not worth a word wait for the next.
+  if (lower || service_kib >= seen.service->target_kib + kMibKib) {
+    if (!service_.set_memory(seen.tmem->id, service_kib)) return true;
+  }
+  const uint64_t domain_kib = std::max(target_kib, std::min(own + seen.service->now_kib, current));
+  if (domain_kib != seen.tmem_aim_kib) hypervisor_.set_target(seen.tmem->id, domain_kib);
+  return seen.service->now_kib > service_kib + kMibKib || distance(domain_kib, current) > options_.params.slack_kib;
+}
+
+void Breather::limit_guests(const Look& seen, const flow::HostPlan& plan) {
+  for (const auto& [id, kib] : plan.limits_kib) {
+    const auto view = std::find_if(seen.sample.guests.begin(), seen.sample.guests.end(), [&](const flow::GuestView& g) { return g.id == id; });
+    if (kib == view->limit_kib) continue;
+    // Written before it is done: an agent that dies in between leaves a record that the target does not bear out.
+    store_.write(limit_path(id), "max=" + std::to_string(view->max_kib) + " written=" + std::to_string(kib), kDom0Only);
+    hypervisor_.set_target(id, kib);
+    if (kib >= view->max_kib) store_.remove(limit_path(id));
+  }
+}
+
+void Breather::answer_rooms(const Look& seen, bool moving, uint64_t now_ms) {
+  for (auto& [id, room] : rooms_) {
+    const bool made = seen.free_kib >= room.left_kib + (moving ? options_.params.reserve_kib : 0);
+    const char* state = made ? "made" : moving ? "making" : "short";
+    if (!room.told_ms && (made || !moving)) room.told_ms = now_ms;
+    write_if_new(store_, room_path(id) + "/" TMEM_XS_FLOW_ANSWER, std::string("state=") + state + " free-kib=" + std::to_string(seen.free_kib) +
+                                                                      " missing-kib=" + std::to_string(above(room.left_kib, seen.free_kib)));
+  }
+}
+
+void Breather::report(const Look& seen, const flow::HostPlan& plan) {
+  std::string text = "free-kib=" + std::to_string(seen.free_kib) + " room-kib=" + std::to_string(seen.sample.room_kib);
+  if (seen.tmem) {
+    text += " tmem-domain=" + std::to_string(seen.tmem->id) + " own-kib=" + std::to_string(seen.tmem_own_kib) +
+            " tmem-kib=" + std::to_string(seen.tmem->current_kib) + " tmem-target-kib=" + std::to_string(plan.tmem_target_kib);
+  }
+  for (const auto& [id, progress] : state_.guests) {
+    if (progress.stuck) text += " stuck=" + std::to_string(id);
+  }
+  write_if_new(store_, TMEM_XS_FLOW_STATE, text);
+  for (const std::string& id : store_.list(TMEM_XS_FLOW_LIMIT)) {
+    const bool there = std::any_of(seen.domains.begin(), seen.domains.end(), [&](const DomainView& d) { return std::to_string(d.id) == id; });
+    if (!there) store_.remove(TMEM_XS_FLOW_LIMIT "/" + id);
+  }
+}
+
+}  // namespace tmem::breathe

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// Moves a host's memory as the policy (flow/host_policy.h) says: round() looks at Xen, at xenstore and at the service, asks the
+// policy, and acts. It may run at any time and as often as wanted; what it has to remember over a restart is in xenstore.
+//
+// Order: the tmem domain grows first and its service then, as far as the domain has come; the service shrinks first and the
+// domain follows what the service has let go. So at no moment does the service count on memory that its domain has not got.
+//
+// Relies on nodes that dom0 owns only. What a guest writes about itself is not read here; what it has, Xen says.
+//
+// Borrows all three for its life. Thread rule: one thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "agent/xenstore.h"
+#include "flow/host_policy.h"
+
+namespace tmem::breathe {
+
+using agent::Domid;
+
+struct DomainView {
+  Domid id = 0;
+  uint64_t current_kib = 0;
+  uint64_t max_kib = 0;      // what Xen lets it have
+  uint64_t claimed_kib = 0;  // set aside for it already
+  bool paused = false;
+  bool dying = false;
+  bool has_run = false;
+};
+
+// Xen, as far as this goes. Throws HostError.
+struct HostError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+class Hypervisor {
+ public:
+  virtual ~Hypervisor() = default;
+  virtual uint64_t free_kib() = 0;  // that nobody has claimed
+  virtual std::vector<DomainView> domains() = 0;
+  // memory/target and what Xen enforces, as xl mem-set does it.
+  virtual void set_target(Domid domain, uint64_t kib) = 0;
+};
+
+struct ServiceMemory {
+  uint64_t now_kib = 0;
+  uint64_t target_kib = 0;
+  uint64_t max_kib = 0;     // what it can be raised to
+  uint64_t needed_kib = 0;  // cannot be dropped
+};
+class Service {
+ public:
+  virtual ~Service() = default;
+  virtual std::optional<ServiceMemory> memory(Domid domain) = 0;  // none: it does not answer
+  virtual bool set_memory(Domid domain, uint64_t kib) = 0;
+};
+
+// What operators write for one guest, dom0's own: /local/domain/G/memory/tmem/flow/KEY
+inline constexpr const char* kGuestKeys = "memory/tmem/flow";  // min (MiB), weight, buffer (percent)
+
+struct Event {
+  flow::HostEvent what;
+  Domid domain = 0;  // 0: the host
+  std::string name;
+};
+
+class Breather {
+ public:
+  struct Options {
+    flow::HostParams params;
+    std::string service_domain;                         // name or id
+    std::function<bool(Domid, const std::string&)> migrates;  // is it being saved or moved?
+  };
+  using Tell = std::function<void(const Event&)>;
+
+  Breather(agent::Store& store, Hypervisor& hypervisor, Service& service, Options options, Tell tell);
+
+  // True: something is on its way; look again soon.
+  bool round(uint64_t now_ms);
+
+ private:
+  struct Room {
+    std::set<Domid> before;            // who was there when it was asked for; others use it up
+    std::optional<uint64_t> told_ms;   // made or found short
+    uint64_t left_kib = 0;             // after what newcomers have taken
+  };
+  struct Waiting {  // a domain that is being built, or dom0 on its way down
+    uint64_t missing_kib = 0;
+    uint64_t since_ms = 0;
+  };
+  struct Look {
+    uint64_t free_kib = 0;  // Xen's own figure
+    std::vector<DomainView> domains;
+    std::optional<DomainView> tmem;
+    std::optional<ServiceMemory> service;
+    uint64_t tmem_own_kib = 0;  // the domain's own need: kernel and program
+    uint64_t tmem_aim_kib = 0;  // memory/target of the tmem domain
+    uint64_t tmem_max_kib = UINT64_MAX;
+    flow::HostSample sample;
+  };
+
+  Look look(uint64_t now_ms);
+  void look_at_tmem(Look& seen);
+  void look_at_guests(Look& seen);
+  uint64_t room_kib(const Look& seen, uint64_t now_ms);
+  uint64_t asked_rooms_kib(const Look& seen, uint64_t now_ms);
+  bool has_room(Domid domain) const;
+  flow::GuestView guest(const DomainView& domain, uint64_t target_kib);
+  std::optional<uint64_t> number(const std::string& path);
+  std::string name_of(Domid domain);
+
+  bool move_tmem(const Look& seen, uint64_t target_kib);
+  void limit_guests(const Look& seen, const flow::HostPlan& plan);
+  void answer_rooms(const Look& seen, bool moving, uint64_t now_ms);
+  void report(const Look& seen, const flow::HostPlan& plan);
+
+  agent::Store& store_;
+  Hypervisor& hypervisor_;
+  Service& service_;
+  Options options_;
+  Tell tell_;
+  flow::HostState state_;
+  std::map<std::string, Room> rooms_;
+  std::map<Domid, Waiting> waiting_;
+  std::optional<Domid> tmem_;
+  uint64_t own_kib_ = 0;
+};
+
+}  // namespace tmem::breathe

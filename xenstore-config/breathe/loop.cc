@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#include "breathe/loop.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cerrno>
+#include <ctime>
+#include <deque>
+#include <system_error>
+
+#include "breathe/control_service.h"
+#include "breathe/hooks.h"
+#include "breathe/moving.h"
+#include "breathe/xen_hypervisor.h"
+#include "tmem/tmem_xs.h"
+
+namespace tmem::breathe {
+namespace {
+
+constexpr int kMovingMs = 200;
+constexpr int kGapMs = 100;  // at least, between two rounds; events may come in thousands
+constexpr int kReconnectMs = 1000;
+constexpr uint64_t kScriptMs = 30000;
+constexpr size_t kEventsKept = 12;
+
+uint64_t now_ms() { return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()); }
+
+int priority_of(flow::HostEvent what) {
+  return what == flow::HostEvent::kGuestObeys || what == flow::HostEvent::kMemoryEnough ? LOG_INFO : LOG_WARNING;
+}
+
+std::string sentence(const Event& event) {
+  const std::string guest = "guest '" + event.name + "' (dom " + std::to_string(event.domain) + ")";
+  switch (event.what) {
+    case flow::HostEvent::kGuestStuck: return guest + " does not come nearer to its memory/target; it is counted on no more until it does";
+    case flow::HostEvent::kGuestObeys: return guest + " has come to its memory/target";
+    case flow::HostEvent::kMemoryLow: return "less than half of the host's reserve is free; nothing is refused yet";
+    case flow::HostEvent::kMemoryEnough: return "the host's reserve is free again";
+    case flow::HostEvent::kRoomShort: return "the room that is waited for cannot be made; see the limits of guests, and memory/tmem/flow/min";
+  }
+  return flow::to_string(event.what);
+}
+
+}  // namespace
+
+Loop::Loop(LoopOptions options, Log log) : options_(std::move(options)), log_(std::move(log)), stop_(eventfd(0, EFD_CLOEXEC)) {
+  if (stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+  thread_ = std::thread([this] { run(); });
+}
+
+Loop::~Loop() {
+  const uint64_t one = 1;
+  if (write(stop_, &one, sizeof one) != sizeof one) log_(LOG_ERR, "cannot end the thread that moves memory");
+  thread_.join();
+  close(stop_);
+}
+
+bool Loop::wait(int fd, int timeout_ms) const {
+  pollfd fds[2] = {{stop_, POLLIN, 0}, {fd, POLLIN, 0}};
+  poll(fds, 2, timeout_ms);
+  return fds[0].revents == 0;
+}
+
+bool Loop::stopping() const { return !wait(-1, 0); }
+
+void Loop::run() {
+  bool told = false;
+  while (!stopping()) {
+    try {
+      session(told);
+    } catch (const std::exception& error) {  // of xenstored, of Xen: nothing that is worth ending for
+      if (!told) log_(LOG_WARNING, std::string("memory does not move: ") + error.what());
+      told = true;
+      wait(-1, kReconnectMs);
+    }
+  }
+}
+
+void Loop::session(bool& told) {
+  agent::XenStore store;
+  const auto hypervisor = open_hypervisor();
+  const auto complain = [this](const std::string& text) { log_(LOG_WARNING, text); };
+  const auto service = open_service(complain);
+  Hooks hooks(options_.events_directory, kScriptMs, complain);
+  std::deque<std::string> events;
+  const auto tell = [&](const Event& event) {
+    const std::string name = flow::to_string(event.what);
+    log_(priority_of(event.what), sentence(event));
+    hooks.run({name, std::to_string(event.domain), event.name}, now_ms());
+    events.push_back(std::to_string(std::time(nullptr)) + " " + name + " " + std::to_string(event.domain) + " " + event.name);
+    if (events.size() > kEventsKept) events.pop_front();
+    std::string lines;
+    for (const std::string& line : events) lines += (lines.empty() ? "" : "\n") + line;
+    store.write(TMEM_XS_FLOW_EVENTS, lines, {});
+  };
+  const auto migrates = [this](Domid domain, const std::string& name) { return is_moving(options_.proc, domain, name); };
+  Breather breather(store, *hypervisor, *service, {options_.params, options_.service_domain, migrates}, tell);
+  store.write(TMEM_XS_FLOW, "", {});
+  for (const char* path : {"@introduceDomain", "@releaseDomain", "/libxl", "/local/domain/0/memory/target", TMEM_XS_FLOW_ROOM}) store.watch(path, "flow");
+  do {
+    const bool moving = breather.round(now_ms());
+    told = false;
+    hooks.look(now_ms());
+    const int rest_ms = moving ? kMovingMs : static_cast<int>(options_.interval_seconds) * 1000;
+    if (!wait(-1, kGapMs) || !wait(store.fd(), rest_ms - kGapMs)) return;
+    while (store.next_event()) {
+    }
+  } while (!stopping());
+}
+
+}  // namespace tmem::breathe
