@@ -139,7 +139,7 @@ TEST_F(BreatherTest, RoomThatCannotBeMadeIsToldWithWhatIsMissing) {
   rounds(12);
   EXPECT_EQ(word(answer("7"), "state"), "short");
   EXPECT_EQ(word_number(answer("7"), "missing-kib"), 8000 * kMib - host_.free);
-  EXPECT_THAT(told_, testing::Contains("room-short "));
+  EXPECT_THAT(told_, ElementsAre("room-short ")) << "once";
 }
 
 TEST_F(BreatherTest, AWrongRequestIsRemoved) {

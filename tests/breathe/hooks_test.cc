@@ -20,11 +20,11 @@ namespace fs = std::filesystem;
 
 class HooksTest : public testing::Test {
  protected:
-  HooksTest() {
+  static fs::path make_directory() {
     std::string path = testing::TempDir() + "hooks-XXXXXX";
     if (mkdtemp(path.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    directory_ = path;
-    fs::create_directory(directory_ / "events.d");
+    fs::create_directory(fs::path(path) / "events.d");
+    return path;
   }
   ~HooksTest() override { fs::remove_all(directory_); }
 
@@ -42,7 +42,7 @@ class HooksTest : public testing::Test {
     return all.str();
   }
 
-  fs::path directory_;
+  const fs::path directory_ = make_directory();
   std::vector<std::string> complaints_;
   Hooks hooks_{directory_ / "events.d", 30000, [this](const std::string& c) { complaints_.push_back(c); }};
 };

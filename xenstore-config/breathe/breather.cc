@@ -37,7 +37,11 @@ bool Breather::round(uint64_t now_ms) {
   params.tmem_max_kib = std::min(params.tmem_max_kib, seen.tmem_max_kib);
   flow::HostPlan plan = flow::plan(params, state_, seen.sample);
   state_ = std::move(plan.next);
-  for (const auto& [what, id] : plan.events) tell_({what, id, id == 0 ? "" : name_of(id)});
+  const bool was_short = std::exchange(room_short_, false);
+  for (const auto& [what, id] : plan.events) {
+    room_short_ |= what == flow::HostEvent::kRoomShort;
+    if (what != flow::HostEvent::kRoomShort || !was_short) tell_({what, id, id == 0 ? "" : name_of(id)});
+  }
 
   limit_guests(seen, plan);
   bool moving = move_tmem(seen, plan.tmem_target_kib) || !plan.limits_kib.empty();

@@ -62,7 +62,7 @@ class Service {
 };
 
 // What operators write for one guest, dom0's own: /local/domain/G/memory/tmem/flow/KEY
-inline constexpr const char* kGuestKeys = "memory/tmem/flow";  // min (MiB), weight, buffer (percent)
+inline constexpr const char* kGuestKeys = "tmem/flow";  // min (MiB), weight, buffer (percent)
 
 struct Event {
   flow::HostEvent what;
@@ -130,6 +130,7 @@ class Breather {
   std::map<Domid, Waiting> waiting_;
   std::optional<Domid> tmem_;
   uint64_t own_kib_ = 0;
+  bool room_short_ = false;  // told of already
 };
 
 }  // namespace tmem::breathe
