@@ -135,6 +135,11 @@ TEST(Config, APipeAmongTheDropInsIsAnErrorAndNotWaitedFor) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(Config, MemoryMovesOnlyWhereThatIsAskedFor) {
+  EXPECT_FALSE(config_of("").breathe);
+  EXPECT_TRUE(config_of("breathe = on\n").breathe);
+}
+
 TEST(Config, TheExampleHoldsEveryKeyWithItsDefault) {
   const std::string example = text_of(TMEM_SOURCE_DIR "/xenstore-config/examples/tmem.conf");
   std::string uncommented = example;

@@ -81,6 +81,8 @@ class Completion(ServiceTest):
         self.assertEqual(self.complete("set", "d"), ["db7", "dedup=", "dedup=off", "dedup=self"])
         self.assertEqual(self.complete("destr"), ["destroy-pool"])
         self.assertEqual(self.complete("stats", "--js"), ["--json"])
+        self.assertEqual(self.complete("make-r"), ["make-room"])
+        self.assertEqual(self.complete("make-room", "--ho"), ["--hold"])
 
 
 class Load(ServiceTest):
