@@ -194,7 +194,8 @@ bool Breather::move_tmem(const Look& seen, uint64_t target_kib) {
 }
 
 void Breather::limit_guests(const Look& seen, const flow::HostPlan& plan) {
-  for (const auto& [id, kib] : plan.limits_kib) {
+  for (const auto& [guest_id, kib] : plan.limits_kib) {
+    const uint32_t id = guest_id;  // a structured binding is not captured
     const auto view = std::find_if(seen.sample.guests.begin(), seen.sample.guests.end(), [&](const flow::GuestView& g) { return g.id == id; });
     if (kib == view->limit_kib) continue;
     // Written before it is done: an agent that dies in between leaves a record that the target does not bear out.
