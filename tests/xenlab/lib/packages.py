@@ -9,18 +9,26 @@ suite that the 5.10 kernel comes from.
 import os
 import shutil
 import subprocess
+import time
 
-from .base import CACHE, LabError, Skip, call
+from .base import CACHE, LabError, Skip, call, digest, publish
 
 TOOLS = ["qemu-system-x86", "busybox-static", "kmod", "gcc", "libc6-dev", "libxen-dev", "xen-utils-4.17", "xenstore-utils"]
 XEN = "xen-hypervisor-4.17-amd64"
 DOM0_KERNEL = "linux-image-amd64"
 GUEST_KERNELS = {"6.1": "linux-image-cloud-amd64", "6.12": "linux-image-6.12-cloud-amd64", "5.10": "linux-image-cloud-amd64"}
 OLD_SUITE = {"5.10": "bullseye"}
+DAY = 24 * 3600
 
 
 def _root(*command):
     call(*([] if os.geteuid() == 0 else ["sudo", "-n"]), *command, "-o", "DPkg::Lock::Timeout=300", env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+
+
+def _see_mirror():
+    if subprocess.run(["apt-cache", "show", XEN], capture_output=True, check=False).returncode != 0:
+        _root("apt-get", "update", "-q")
+    return "seen"
 
 
 def ensure_tools(*more):
@@ -32,8 +40,17 @@ def ensure_tools(*more):
     if missing:
         _root("apt-get", "update", "-q")
         _root("apt-get", "install", "-qy", "--no-install-recommends", *missing)
-    elif subprocess.run(["apt-cache", "show", XEN], capture_output=True, check=False).returncode != 0:
-        _root("apt-get", "update", "-q")
+    else:
+        _remembered("mirror", _see_mirror)
+
+
+def _remembered(question, ask):
+    """What apt said of this in the last day: it reads its lists for seconds each time."""
+    place = CACHE / "apt" / "answers" / question
+    if not place.exists() or time.time() - place.stat().st_mtime > DAY:
+        answer = ask()
+        publish(place, lambda path: path.write_text(answer))
+    return place.read_text()
 
 
 def _old_suite_options(suite):
@@ -61,16 +78,22 @@ def _old_suite_options(suite):
 
 def _concrete(meta, options):
     """The versioned package behind a meta package."""
-    names = [line.split()[1] for line in call("apt-cache", *options, "depends", meta).splitlines() if "Depends: linux-image-" in line]
-    if not names:
-        raise LabError(f"{meta} depends on no kernel")
-    return names[0]
+    def ask():
+        names = [line.split()[1] for line in call("apt-cache", *options, "depends", meta).splitlines() if "Depends: linux-image-" in line]
+        if not names:
+            raise LabError(f"{meta} depends on no kernel")
+        return names[0]
+
+    return _remembered(digest("concrete", meta, *options), ask)
 
 
 def _unpack(package, options=()):
     """The tree of a package below the cache, downloaded once per version."""
-    records = call("apt-cache", *options, "show", "--no-all-versions", package).splitlines()
-    version = next(line.split()[1] for line in records if line.startswith("Version:"))
+    def ask():
+        records = call("apt-cache", *options, "show", "--no-all-versions", package).splitlines()
+        return next(line.split()[1] for line in records if line.startswith("Version:"))
+
+    version = _remembered(digest("version", package, *options), ask)
     tree = CACHE / "packages" / f"{package}_{version}".replace(":", "%3a")
     if tree.exists():
         return tree
