@@ -293,7 +293,7 @@ bool tmem_front_serve_locked(struct tmem_front *front, struct tmem_front_queue *
 
 /* ---- without the lock ---- */
 
-static bool enqueue(struct tmem_front *front, struct tmem_front_op *op, bool or_not);
+static bool enqueue(struct tmem_front *front, struct tmem_front_op *op, enum tmem_front_how how);
 
 /* An op that visits all queues was answered by one. Returns whether it goes on; then it has moved to its next queue. */
 static bool visit_next(struct tmem_front *front, struct tmem_front_op *op)
@@ -329,7 +329,7 @@ static void finish(struct tmem_front *front, struct tmem_front_queue *q, struct 
 		wake = q->sleepers;
 		tmem_os_release(&q->lock);
 		if (more)
-			enqueue(front, op, false);
+			enqueue(front, op, TMEM_FRONT_ASKED);
 		else
 			tmem_front_note_pool(front, op);
 		if (more && wake)
@@ -385,17 +385,17 @@ void tmem_front_settle(struct tmem_front *front, struct tmem_front_queue *q, boo
 		tmem_front_break(front);
 }
 
-/* or_not: unless it can be sent at once. Returns whether the op was taken. */
-static bool enqueue(struct tmem_front *front, struct tmem_front_op *op, bool or_not)
+/* Returns whether the op was taken. */
+static bool enqueue(struct tmem_front *front, struct tmem_front_op *op, enum tmem_front_how how)
 {
 	struct tmem_front_queue *q = &front->queue[op->queue];
 	bool asynchronous = op->done != NULL;
 	bool doorbell = false, taken = true;
 
 	tmem_os_acquire(&q->lock);
-	if (or_not)
+	if (how == TMEM_FRONT_OR_NOT)
 		tmem_front_consume_locked(front, q);
-	if (or_not && (q->state != TMEM_FRONT_STATE_CONNECTED || more_to_send(front, q) || !tmem_ring_front_room(&q->ring))) {
+	if (how == TMEM_FRONT_OR_NOT && (q->state != TMEM_FRONT_STATE_CONNECTED || more_to_send(front, q) || !tmem_ring_front_room(&q->ring))) {
 		taken = false;
 	} else if (q->state == TMEM_FRONT_STATE_CLOSED || q->state == TMEM_FRONT_STATE_BROKEN) {
 		tmem_front_complete_locked(q, op, TMEM_FRONT_CLOSED);
@@ -407,7 +407,7 @@ static bool enqueue(struct tmem_front *front, struct tmem_front_op *op, bool or_
 		if (!q->credits || tmem_ring_front_room(&q->ring) <= tmem_front_entries(q) / 4)
 			tmem_front_consume_locked(front, q);
 		doorbell = tmem_front_pump_locked(front, q);
-		if (asynchronous && !front->config.ops->wait && !q->armed)
+		if (asynchronous && how != TMEM_FRONT_UNASKED && !front->config.ops->wait && !q->armed)
 			doorbell |= tmem_front_serve_locked(front, q);
 		q->stats.requests_delayed += q->backlog != NULL;
 	}
@@ -415,7 +415,7 @@ static bool enqueue(struct tmem_front *front, struct tmem_front_op *op, bool or_
 	return taken;
 }
 
-static bool submit(struct tmem_front *front, struct tmem_front_op *op, bool or_not)
+bool tmem_front_begin(struct tmem_front *front, struct tmem_front_op *op, enum tmem_front_how how)
 {
 	uint32_t queue = 0;
 
@@ -427,7 +427,7 @@ static bool submit(struct tmem_front *front, struct tmem_front_op *op, bool or_n
 	tmem_store_once(&op->queue, queue);
 	if (op->request.op == TMEMIF_OP_PUT)
 		detect_same_filled(op);
-	return enqueue(front, op, or_not);
+	return enqueue(front, op, how);
 }
 
 /**
@@ -441,13 +441,13 @@ static bool submit(struct tmem_front *front, struct tmem_front_op *op, bool or_n
  */
 void tmem_front_submit(struct tmem_front *front, struct tmem_front_op *op)
 {
-	submit(front, op, false);
+	tmem_front_begin(front, op, TMEM_FRONT_ASKED);
 }
 
 /* The same, if nothing delays it: a put's page is not needed any more on return. False: not begun. */
 bool tmem_front_try_submit(struct tmem_front *front, struct tmem_front_op *op)
 {
-	return submit(front, op, true);
+	return tmem_front_begin(front, op, TMEM_FRONT_OR_NOT);
 }
 
 /**

@@ -133,7 +133,7 @@ struct tmem_front_owner_ops {
  * @queues_max: most queues that any attach will bring
  * @ring_order_max: likewise
  * @pools_max: pool ids run from 0 to this - 1
- * @poll_ns: how long tmem_front_wait() looks for its answer before it sleeps
+ * @poll_ns: how long tmem_front_wait() looks for its answer before it sleeps, and tmem_front_submit_polling() before it returns
  * @ops: outlives the front
  * @owner: first argument of @ops
  */
@@ -256,6 +256,7 @@ void tmem_front_read_stats(struct tmem_front *front, struct tmem_front_stats *st
 
 void tmem_front_submit(struct tmem_front *front, struct tmem_front_op *op);
 bool tmem_front_try_submit(struct tmem_front *front, struct tmem_front_op *op);
+void tmem_front_submit_polling(struct tmem_front *front, struct tmem_front_op *op);
 uint32_t tmem_front_poll(struct tmem_front *front, uint32_t queue);
 bool tmem_front_interrupt(struct tmem_front *front, uint32_t queue);
 bool tmem_front_arm(struct tmem_front *front, uint32_t queue);

@@ -8,6 +8,15 @@
 
 #include "tmem_front.h"
 
+/* How an operation is begun. */
+enum tmem_front_how {
+	TMEM_FRONT_ASKED,   /* with the doorbell asked for, if the owner goes by it and somebody waits */
+	TMEM_FRONT_OR_NOT,  /* the same, but only if nothing delays it */
+	TMEM_FRONT_UNASKED, /* the caller looks for the answer, and sees to the doorbell if none comes */
+};
+
+/* Returns whether the op was taken. */
+bool tmem_front_begin(struct tmem_front *front, struct tmem_front_op *op, enum tmem_front_how how);
 /* Sends what can be sent, publishes it. Returns whether the service wants its doorbell. */
 bool tmem_front_pump_locked(struct tmem_front *front, struct tmem_front_queue *q);
 /* Takes all responses that are there. A lie puts the queue into BROKEN. */

@@ -82,6 +82,46 @@ bool tmem_front_arm(struct tmem_front *front, uint32_t queue)
 	return there;
 }
 
+/* Whether everything that was sent up to a position of the ring is answered; completes what is. */
+static bool is_answered(struct tmem_front *front, struct tmem_front_queue *q, uint32_t position)
+{
+	tmem_front_poll(front, (uint32_t)(q - front->queue));
+	return (int32_t)(tmem_load_once(&q->ring.response_cons) - position) >= 0;
+}
+
+/**
+ * tmem_front_submit_polling() - begin an operation, and look for its answer before a doorbell is asked for
+ * @front: a front whose owner has no wait()
+ * @op: with done(), otherwise as for tmem_front_submit(); of one page
+ *
+ * Returns when the operation has completed, or after config.poll_ns: then it completes like any other. For who has nothing
+ * else to do meanwhile: a service that is awake answers within less than an interrupt takes.
+ *
+ * Context: as tmem_front_submit(), where a spin of poll_ns does no harm.
+ */
+void tmem_front_submit_polling(struct tmem_front *front, struct tmem_front_op *op)
+{
+	struct tmem_front_queue *q;
+	uint64_t since = 0;
+	uint32_t polls = 0;
+	uint32_t position;
+
+	q = &front->queue[tmemif_queue_of(op->request.object, op->request.index, tmem_load_once(&front->queues))];
+	tmem_front_begin(front, op, TMEM_FRONT_UNASKED);
+	position = tmem_load_once(&q->ring.request_published); /* or behind it, when others were quick */
+	while (!is_answered(front, q, position)) {
+		tmem_os_relax();
+		if (polls++ % POLLS_PER_CLOCK)
+			continue;
+		if (!since)
+			since = tmem_os_now_ns();
+		if (tmem_os_now_ns() - since >= front->config.poll_ns)
+			break;
+	}
+	tmem_os_acquire(&q->lock);
+	tmem_front_settle(front, q, !q->armed && tmem_front_serve_locked(front, q));
+}
+
 /**
  * tmem_front_wait() - wait for the completion of an operation
  * @front: the front

@@ -11,6 +11,10 @@ unsigned int tmem_reconnect_s = 60;
 module_param_named(reconnect_s, tmem_reconnect_s, uint, 0644);
 MODULE_PARM_DESC(reconnect_s, "seconds to wait for a lost service before its pages are given up (default 60)");
 
+static unsigned int tmem_poll_us = 20;
+module_param_named(poll_us, tmem_poll_us, uint, 0444);
+MODULE_PARM_DESC(poll_us, "microseconds to look for an answer before waiting for an event; at most 10000 (default 20)");
+
 struct tmem_guest tmem_guest;
 
 static void tmem_guest_forgotten(void *owner)
@@ -103,6 +107,7 @@ static int tmem_front_setup(void)
 		.queues_max = TMEMIF_QUEUES_MAX,
 		.ring_order_max = TMEMIF_RING_ORDER_DEFAULT,
 		.pools_max = TMEM_POOLS_MAX,
+		.poll_ns = min(tmem_poll_us, 10000u) * NSEC_PER_USEC,
 		.ops = &tmem_guest_ops,
 		.owner = &tmem_guest,
 	};

@@ -62,7 +62,8 @@ static void tmem_disk_get_done(struct tmem_front_op *op)
 	tmem_disk_end_io(io, true);
 }
 
-static void tmem_disk_read(struct tmem_disk_io *io)
+/* last: of its bio, so that the caller has nothing to do but wait for it, most likely */
+static void tmem_disk_read(struct tmem_disk_io *io, bool last)
 {
 	u8 state = READ_ONCE(io->disk->state[io->page]);
 
@@ -77,7 +78,10 @@ static void tmem_disk_read(struct tmem_disk_io *io)
 	} else if (state & TMEM_PAGE_STORED) {
 		tmem_disk_name_page(io, TMEMIF_OP_GET);
 		io->op.done = tmem_disk_get_done;
-		tmem_front_submit(&tmem_guest.front, &io->op);
+		if (last)
+			tmem_front_submit_polling(&tmem_guest.front, &io->op);
+		else
+			tmem_front_submit(&tmem_guest.front, &io->op);
 	} else {
 		tmem_disk_backing_io(io, false);
 	}
@@ -252,7 +256,7 @@ static int tmem_disk_scratch_io(struct tmem_disk *disk, u64 page, bool write)
 	if (write)
 		tmem_disk_write(io);
 	else
-		tmem_disk_read(io);
+		tmem_disk_read(io, true);
 	wait_for_completion_io(&waiter.done);
 	return waiter.failed ? -EIO : 0;
 }
@@ -282,7 +286,7 @@ static int tmem_disk_partial(struct tmem_disk *disk, struct bio_vec *vec, u64 pa
 	return error;
 }
 
-static void tmem_disk_whole(struct tmem_disk *disk, struct bio *bio, struct page *data, u64 page, bool write)
+static void tmem_disk_whole(struct tmem_disk *disk, struct bio *bio, struct page *data, u64 page, bool write, bool last)
 {
 	struct tmem_disk_io *io = tmem_disk_get_io(disk, true);
 
@@ -293,12 +297,13 @@ static void tmem_disk_whole(struct tmem_disk *disk, struct bio *bio, struct page
 	if (write)
 		tmem_disk_write(io);
 	else
-		tmem_disk_read(io);
+		tmem_disk_read(io, last);
 }
 
 static void tmem_disk_transfer(struct tmem_disk *disk, struct bio *bio, bool write)
 {
 	u64 at = (u64)bio->bi_iter.bi_sector << SECTOR_SHIFT;
+	u64 end = at + bio->bi_iter.bi_size;
 	struct bvec_iter iter;
 	struct bio_vec vec;
 
@@ -311,7 +316,7 @@ static void tmem_disk_transfer(struct tmem_disk *disk, struct bio *bio, bool wri
 
 			piece.bv_len = min_t(u32, rest.bv_len, PAGE_SIZE - offset);
 			if (piece.bv_len == PAGE_SIZE)
-				tmem_disk_whole(disk, bio, piece.bv_page, at >> PAGE_SHIFT, write);
+				tmem_disk_whole(disk, bio, piece.bv_page, at >> PAGE_SHIFT, write, at + PAGE_SIZE == end);
 			else if (tmem_disk_partial(disk, &piece, at >> PAGE_SHIFT, offset, write))
 				bio->bi_status = BLK_STS_IOERR;
 			at += piece.bv_len;

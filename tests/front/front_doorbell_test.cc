@@ -66,5 +66,64 @@ TEST(FrontDoorbell, AWishThatTheServiceSawTooLateIsMadeAgainForTheNextRequest) {
   EXPECT_EQ(second.completions, 1);
 }
 
+// A front that looks for its answers before it asks to be rung, and the pool that its gets go to.
+struct Polling {
+  explicit Polling(bool answers_at_once)
+      : service(1, TMEMIF_RING_ORDER_MIN), front(service, 1, TMEMIF_RING_ORDER_MIN, true, 1000) {
+    const tmem_front_attachment attachment = service.connect();
+    EXPECT_EQ(tmem_front_attach(&front.front, &attachment), 0);
+    flush_once();
+    op.handle_op(TMEMIF_OP_GET, handle);
+    front.serve_when_notified = answers_at_once;
+    service.control(0)->request_event = 2;  // it sleeps
+    tmem_front_submit_polling(&front.front, &op);
+  }
+  // What attaching asked for is rung with this one.
+  void flush_once() {
+    CountedOp first;
+    first.handle_op(TMEMIF_OP_FLUSH_PAGE, handle);
+    tmem_front_submit(&front.front, &first);
+    service.serve_all();
+    tmem_front_interrupt(&front.front, 0);
+    service.doorbells = 0;
+  }
+  const tmem_front_handle handle = handle_of(1, 7, 0);
+  ScriptedService service;
+  Front front;
+  CountedOp op;
+};
+
+TEST(FrontDoorbell, AnAnswerThatComesWhileItIsLookedForNeedsNone) {
+  Polling polling(true);
+  EXPECT_EQ(polling.op.completions, 1);
+  EXPECT_EQ(polling.service.doorbells, 0u);
+}
+
+TEST(FrontDoorbell, AnAnswerThatTakesLongerThanItIsLookedForRingsOnce) {
+  Polling polling(false);
+  ASSERT_EQ(polling.op.completions, 0);
+  polling.service.serve_all();
+  EXPECT_EQ(polling.service.doorbells, 1u);
+  tmem_front_interrupt(&polling.front.front, 0);
+  EXPECT_EQ(polling.op.completions, 1);
+}
+
+TEST(FrontDoorbell, WhatIsLookedForOnALostConnectionIsSentOnTheNext) {
+  ScriptedService service(1, TMEMIF_RING_ORDER_MIN);
+  Front front(service, 1, TMEMIF_RING_ORDER_MIN, true, 1000);
+  tmem_front_attachment attachment = service.connect();
+  ASSERT_EQ(tmem_front_attach(&front.front, &attachment), 0);
+  tmem_front_lost(&front.front);
+  CountedOp op;
+  op.handle_op(TMEMIF_OP_GET, handle_of(1, 7, 0));
+  tmem_front_submit_polling(&front.front, &op);
+  EXPECT_EQ(op.completions, 0);
+  attachment = service.connect();
+  ASSERT_EQ(tmem_front_attach(&front.front, &attachment), 0);
+  service.serve_all();
+  tmem_front_interrupt(&front.front, 0);
+  EXPECT_EQ(op.completions, 1);
+}
+
 }  // namespace
 }  // namespace tmem::test

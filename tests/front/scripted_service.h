@@ -174,14 +174,14 @@ class ScriptedService {
 // A front with its memory, whose owner is the test. The service runs inside wait() and only there, unless the test runs it.
 class Front {
  public:
-  Front(ScriptedService& service, uint32_t queues, uint32_t order, bool interrupts = false)
+  Front(ScriptedService& service, uint32_t queues, uint32_t order, bool interrupts = false, uint32_t poll_ns = 0)
       : service_(service), queues_(queues) {
-    ops_ = {[](void* self, uint32_t) { ++static_cast<Front*>(self)->notified; },
+    ops_ = {[](void* self, uint32_t q) { static_cast<Front*>(self)->on_notify(q); },
             [](void* self, uint32_t q) { static_cast<Front*>(self)->service_.serve(q); },
             [](void* self) { ++static_cast<Front*>(self)->forgotten; },
             [](void* self) { ++static_cast<Front*>(self)->broken; }};
     if (interrupts) ops_.wait = nullptr;
-    const tmem_front_config config{queues, order, kPools, 0, &ops_, this};
+    const tmem_front_config config{queues, order, kPools, poll_ns, &ops_, this};
     memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, tmem_front_memory_bytes(&config))));
     tmem_front_init(&front, &config, memory_.get());
   }
@@ -199,8 +199,14 @@ class Front {
   static constexpr uint32_t kPools = 8;
   tmem_front front;
   int notified = 0, forgotten = 0, broken = 0;
+  bool serve_when_notified = false;  // a service that sleeps, and is quick to wake
 
  private:
+  void on_notify(uint32_t q) {
+    ++notified;
+    if (serve_when_notified) service_.serve(q);
+  }
+
   ScriptedService& service_;
   const uint32_t queues_;
   tmem_front_owner_ops ops_{};
