@@ -9,7 +9,8 @@ KILLS = 10
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs)
     service = tmem.Domain(lab, dom0)
-    guest = tmem.guest(lab, memory=128, config=["tmem=1"]).create()
+    # A root file system that is never swapped: the commands below must work when pages are lost.
+    guest = tmem.guest(lab, memory=144, cmdline="rootfstype=ramfs", config=["tmem=1"]).create()
     tmem.connected(guest)
     tmem.swap_on(guest)
     kill_service(lab, dom0, service, guest)
@@ -50,6 +51,7 @@ def kill_agent(lab, dom0, service, guest):
 
 def lose_domain(lab, dom0, service, guest):
     """What was only there is an error for who reads it; the kernel lives, and a new tmem domain is picked up."""
+    guest.run("echo 5 >/sys/module/tmem/parameters/reconnect_s")
     work = guest.start("exec pressure 80 1000")
     mark = tmem.disk_stat(guest, "num_writes")
     dom0.poll(lambda: tmem.disk_stat(guest, "num_writes") > mark + 1000, 300, "the guest to swap on")
