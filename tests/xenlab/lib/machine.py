@@ -32,6 +32,8 @@ class Disk:
     name: str
     megabytes: int
     iops: int = 0
+    iops_read: int = 0      # instead of iops: of reads alone
+    iops_write: int = 0
     bytes_per_second: int = 0
 
 
@@ -78,8 +80,9 @@ class Machine:
     def _disk(self, disk):
         path = self.out / f"{disk.name}.disk"
         call("truncate", "-s", f"{disk.megabytes}M", path)
-        limits = "".join(f",throttling.{key}={value}" for key, value in
-                         (("iops-total", disk.iops), ("bps-total", disk.bytes_per_second)) if value)
+        limits = "".join(f",throttling.{key}={value}" for key, value in (
+            ("iops-total", disk.iops), ("iops-read", disk.iops_read), ("iops-write", disk.iops_write),
+            ("bps-total", disk.bytes_per_second)) if value)
         return ["-drive", f"if=none,id={disk.name},file={path},format=raw,cache=unsafe,discard=unmap{limits}",
                 "-device", f"virtio-blk-pci,drive={disk.name},serial={disk.name}"]
 

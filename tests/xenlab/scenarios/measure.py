@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""Measures swapping of twice the guest's free memory to tmem, to zram and to a disk as slow as an SSD: time, latency, events a page."""
+
+import json
+import subprocess
+
+from lib import tmem
+
+MEBIBYTES = 156             # the guest has about 78 free
+TOUCHES = 20000
+REPEATS = 2                 # each device, in turn
+SSD_READ_US = 90            # a read of 4 KiB from a good SATA or a cheap NVMe disk, one at a time
+SSD_PARALLEL = 8            # writes are many at a time: it takes so many more of them
+POLL_GUEST_US, POLL_SERVICE_US = 20, 50     # the defaults, for a processor that is not emulated
+
+
+def scenario(lab):
+    slower = slowdown(lab)
+    reads = int(1e6 / (SSD_READ_US * slower))
+    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("ssd", 256, iops_read=reads, iops_write=reads * SSD_PARALLEL)])
+    tmem.Domain(lab, dom0, options=f"poll-window-us={int(POLL_SERVICE_US * slower)}")
+    guest = tmem.guest(lab, memory=128, load=False, also=["swapbench"], config=["tmem=1"]).create()
+    guest.run(f"insmod /root/tmem.ko disksize_mb=192 poll_us={int(POLL_GUEST_US * slower)}")
+    tmem.connected(guest)
+    guest.run("echo 192M > /sys/block/zram0/disksize")
+    devices = {"tmem": "/dev/tmemswap0", "zram": "/dev/zram0", "disk": guest.plug_disk(dom0.disk("ssd"))}
+    runs = {name: [] for name in devices}
+    for _ in range(REPEATS):
+        for name, device in devices.items():
+            runs[name].append(run(guest, device))
+    figures = {"slowdown": slower, "disk_reads_per_second": reads, "touches": TOUCHES, "mebibytes": MEBIBYTES, "runs": runs}
+    (lab.out / "figures.json").write_text(json.dumps(figures, indent=1))
+    (lab.out / "figures").write_text(table(figures))
+    for name, all_of_it in runs.items():
+        lab.expect(all(one["faults"] > TOUCHES / 10 for one in all_of_it), f"{name}: hardly anything was swapped in")
+    for name in ("failed_reads", "failed_writes"):
+        lab.equal(tmem.disk_stat(guest, name), 0, name)
+    guest.must_live()
+
+
+def slowdown(lab):
+    """How much slower the emulated processor does the same work than this machine's own."""
+    native = subprocess.run([lab.program("swapbench"), "cpu"], capture_output=True, text=True, check=True).stdout
+    lab.boot(label="calibrate", programs=["swapbench"])
+    emulated = lab.dom0.run("swapbench cpu").out
+    return float(emulated.split("=")[1]) / float(native.split("=")[1])
+
+
+def events(domain, name):
+    """Interrupts of this name that the domain has had."""
+    lines = [line.split() for line in domain.run("cat /proc/interrupts").lines if line.split()[-1].startswith(name)]
+    return sum(int(word) for line in lines for word in line[1:] if word.isdigit())
+
+
+def pages(guest):
+    found = dict(line.split() for line in guest.run("grep -E '^pswp(in|out) ' /proc/vmstat").lines)
+    return int(found["pswpin"]) + int(found["pswpout"])
+
+
+def run(guest, device):
+    tmem.swap_on(guest, device)
+    begun = pages(guest), events(guest, "tmem"), doorbells(guest)
+    said = guest.run(f"swapbench {MEBIBYTES} {TOUCHES}", timeout=1800).out
+    ended = pages(guest), events(guest, "tmem"), doorbells(guest)
+    guest.run(f"swapoff {device}")
+    found = {key: float(value) for key, value in (word.split("=") for word in said.split()[1:])}
+    moved = ended[0] - begun[0]
+    return {**found, "pages": moved, "events_per_page": (ended[1] - begun[1]) / moved, "hypercalls_per_page": (ended[2] - begun[2]) / moved}
+
+
+def doorbells(guest):
+    """Requests that found the service asleep: each cost the guest a hypercall."""
+    return int(guest.run("grep ^doorbells_sent /sys/class/tmem-control/front_stat").out.split()[1])
+
+
+def table(figures):
+    lines = [f"the emulated processor is {figures['slowdown']:.1f} times slower than this machine's own; the disk reads {figures['disk_reads_per_second']} pages per second",
+             f"{'':6}{'seconds':>9}{'faults':>8}{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}{'events/page':>13}{'hypercalls/page':>17}"]
+    for name, runs in figures["runs"].items():
+        for one in runs:
+            lines.append(f"{name:6}{one['seconds']:9.1f}{one['faults']:8.0f}{one['p50']:9.0f}{one['p90']:9.0f}{one['p99']:9.0f}"
+                         f"{one['events_per_page']:13.4f}{one['hypercalls_per_page']:17.4f}")
+    return "\n".join(lines) + "\n"
