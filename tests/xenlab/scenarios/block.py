@@ -4,7 +4,6 @@
 from lib import diskio, packages, tmem
 
 MIB = 1 << 20
-TRIMS = ("--trim_percentage=20", "--trim_backlog=64", "--trim_verify_zero=1")
 
 
 def scenario(lab):
@@ -31,7 +30,8 @@ def no_errors(lab, guest, disk="tmemswap0"):
 def one_disk(lab, service, guest):
     """No backing device: everything is in the service. Then a discard of the whole disk leaves nothing there."""
     load(guest, "disksize_mb=64")
-    diskio.fio(guest, "/dev/tmemswap0", "--rw=randrw", "--bs=4k", "--size=24M", "--ioengine=libaio", "--iodepth=32", *TRIMS)
+    diskio.fio(guest, "/dev/tmemswap0", "--rw=randrw", "--bs=4k", "--size=24M", "--ioengine=libaio", "--iodepth=32")
+    diskio.fio(guest, "/dev/tmemswap0", "--rw=randtrimwrite", "--bs=4k", "--size=24M", "--ioengine=libaio", "--iodepth=32")
     diskio.fio(guest, "/dev/tmemswap0", "--rw=randwrite", "--bsrange=8k-64k", "--size=16M", "--ioengine=libaio", "--iodepth=8")
     diskio.fio(guest, "/dev/tmemswap0", "--rw=randwrite", "--bs=1536", "--size=3M", "--ioengine=psync")
     lab.expect(tmem.disk_stat(guest, "partial_io") > 1000, "no part of a page was written")
@@ -62,7 +62,7 @@ def backed(lab, dom0, guest):
     backing = guest.plug_disk(dom0.disk("backing"))
     load(guest, f"disksize_mb=48 backing={backing}")
     guest.run("echo 8M > /sys/block/tmemswap0/tmem/mem_limit")
-    diskio.fio(guest, "/dev/tmemswap0", "--rw=randrw", "--bs=4k", "--size=24M", "--ioengine=libaio", "--iodepth=16", *TRIMS)
+    diskio.fio(guest, "/dev/tmemswap0", "--rw=randtrimwrite", "--bs=4k", "--size=24M", "--ioengine=libaio", "--iodepth=16")
     no_errors(lab, guest)
     lab.expect(tmem.disk_stat(guest, "bdev_num_writes") > 1000, "the backing device was not used")
     # Each write looks at the limit by itself: those under way together may pass it together.
@@ -84,8 +84,8 @@ def several(lab, guest):
     number = guest.run("echo 32 > /sys/module/tmem/parameters/disksize_mb && cat /sys/class/tmem-control/hot_add").out.strip()
     lab.equal(number, "2", "the number of the hot-added disk")
     lab.equal(tmem.disk_stat(guest, "disksize", "tmemswap2"), 32 * MIB, "its size")
-    diskio.fio(guest, "/dev/tmemswap0:/dev/tmemswap1:/dev/tmemswap2", "--rw=randrw", "--bs=4k", "--size=24M", "--ioengine=libaio",
-               "--iodepth=16", *TRIMS)
+    diskio.fio(guest, "/dev/tmemswap0:/dev/tmemswap1:/dev/tmemswap2", "--rw=randtrimwrite", "--bs=4k", "--size=24M",
+               "--ioengine=libaio", "--iodepth=16")
     for disk in ("tmemswap0", "tmemswap1", "tmemswap2"):
         no_errors(lab, guest, disk)
     lab.expect(guest.run("sh -c 'exec 3</dev/tmemswap2; echo 2 > /sys/class/tmem-control/hot_remove'", check=False).code != 0,
