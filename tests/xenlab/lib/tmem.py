@@ -103,12 +103,12 @@ class Service(_Host):
 
 
 class Domain(_Host):
-    """The tmem domain as tools/stubdom/build makes it, and xen-tmem-agent in dom0. `options` are the service's own keys."""
+    """The tmem domain as tools/stubdom/build makes it, and xen-tmem-agent in dom0, by the keys of `config`. `options` are the service's."""
 
-    def __init__(self, lab, dom0, memory=320, kernel="6.1", type="pv", options="", agent=True):
+    def __init__(self, lab, dom0, memory=320, kernel="6.1", type="pv", options="", agent=True, maxmem=None, config=""):
         # pylint: disable=redefined-builtin
-        super().__init__(lab, dom0, "")
-        folder = self._build(lab.kernel(kernel).image, memory, type)
+        super().__init__(lab, dom0, config)
+        folder = self._build(lab.kernel(kernel).image, memory, type, maxmem=maxmem)
         self.domain = lab.tmem_domain(folder / "vmlinuz", folder / "tmem.img")
         # What a user has, but for words added to the kernel's line: sysrq, to kill the service with, and the options.
         words = " ".join(["panic=-1", "sysrq_always_enabled", *[f"tmem.{word}" for word in options.split()]])
@@ -124,14 +124,14 @@ class Domain(_Host):
         dom0.run(f"mkdir -p {folder} /etc/xen && ln -s /lab/stubdom/{built.name}/* {folder}/ && touch /etc/xen/tmem.conf")
 
     @staticmethod
-    def _build(kernel, memory, type_, at=None):
+    def _build(kernel, memory, type_, at=None, maxmem=None):
         program = f"{BUILD}/{PROGRAMS['xen-tmemd']}/xen-tmemd"
         if not os.path.exists(program):
             raise Skip(f"{program} is not built; build it, or say where with TMEM_BUILD_DIR")
         with open(program, "rb") as file:
-            name = digest(file.read(), (TOP / "tools/stubdom/build").read_bytes(), kernel, memory, type_, at)
+            name = digest(file.read(), (TOP / "tools/stubdom/build").read_bytes(), kernel, memory, type_, at, maxmem)
         call(TOP / "tools/stubdom/build", "--kernel", kernel, "--program", program, "--out", CACHE / "stubdom" / name, "--at", at or f"/lab/stubdom/{name}",
-             "--memory", memory, "--type", type_)
+             "--memory", memory, "--type", type_, *(["--maxmem", maxmem] if maxmem else []))
         return CACHE / "stubdom" / name
 
     def create(self):
