@@ -463,7 +463,11 @@ static struct xenbus_driver tmem_bus_driver = {
 
 int tmem_bus_init(void)
 {
-	int error = xenbus_register_frontend(&tmem_bus_driver);
+	/*
+	 * Without an owner: a bound device would hold the module, and it could not be unloaded as long as dom0 has the device
+	 * there. Unregistering in tmem_bus_exit() unbinds it, and returns when no call of ours is under way.
+	 */
+	int error = __xenbus_register_frontend(&tmem_bus_driver, NULL, KBUILD_MODNAME);
 
 	if (error)
 		return error;
