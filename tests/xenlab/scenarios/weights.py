@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""Two guests put more ephemeral pages than there is room for: what each keeps follows its weight, also when dom0 changes it."""
+
+from lib import tmem
+
+PAGES = 16000       # 62 MiB that do not compress: each alone would fill the service
+
+
+def scenario(lab):
+    dom0 = lab.boot(customize=tmem.add_programs)
+    service = tmem.Service(lab, dom0, config="memory = 48M\n")
+    guests = [lab.guest(name, programs=["ephemeral"], config=["tmem=1", f"tmem_weight={weight}"]).create()
+              for name, weight in (("light", 100), ("heavy", 300))]
+    kept = compete(service, guests)
+    lab.expect(2 < kept["heavy"] / kept["light"] < 4, f"with weights 100 and 300 they keep {kept}")
+
+    dom0.run("xen-tmemctl set light weight=300 && xen-tmemctl set heavy weight=100")
+    kept = compete(service, guests)
+    lab.expect(2 < kept["light"] / kept["heavy"] < 4, f"with the weights changed they keep {kept}")
+    for guest in guests:
+        guest.must_live()
+
+
+def compete(service, guests):
+    """Both put all their pages at once; returns how many of them each has when both are through. Who is first loses nothing by it."""
+    work = [guest.start(f"exec ephemeral {PAGES}") for guest in guests]
+    for job in work:
+        job.wait_line(f"{PAGES} of {PAGES} taken", timeout=900)
+    kept = {name: client["space"]["pages_ephemeral"] for name, client in service.clients().items()}
+    for job in work:
+        job.close_input()
+        job.wait()
+    return kept
