@@ -9,6 +9,7 @@ from .agent import Agent
 from .base import CACHE, PATIENCE, LabError
 from .dom0 import CLIENTS
 from .images import Image
+from .machine import QUICK
 
 MODULES = ["xen-gntalloc", "xen-evtchn", "xen-gntdev", "xen-privcmd", "xenfs", "xen-blkfront", "zram"]
 STEPS = "mount -t xenfs xenfs /proc/xen"
@@ -39,7 +40,7 @@ class Guest(Agent):
         self.domid = None
         self.config_path = f"/etc/xen/{name}.cfg"
         lines = [f'name="{name}"', f'type="{type}"', f'kernel="{_inside(kernel)}"', f'ramdisk="{_inside(initrd)}"',
-                 f"memory={memory}", f"vcpus={vcpus}", f'extra="console=hvc0 quiet panic=-1 {cmdline}"', 'on_crash="destroy"']
+                 f"memory={memory}", f"vcpus={vcpus}", f'extra="console=hvc0 quiet panic=-1 {QUICK} {cmdline}"', 'on_crash="destroy"']
         if type == "pvh":
             lines.append('tsc_mode="native"')   # without it the emulated CPU would have to intercept rdtsc
         self.config = "".join(f"{line}\n" for line in [*lines, *config])

@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 from .base import CACHE, LAB, LabError, Skip, call, digest
+from .machine import QUICK
 
 TOP = LAB.parent.parent
 BUILD = os.environ.get("TMEM_BUILD_DIR") or next(
@@ -111,7 +112,7 @@ class Domain(_Host):
         folder = self._build(lab.kernel(kernel).image, memory, type, maxmem=maxmem)
         self.domain = lab.tmem_domain(folder / "vmlinuz", folder / "tmem.img")
         # What a user has, but for words added to the kernel's line: sysrq, to kill the service with, and the options.
-        words = " ".join(["panic=-1", "sysrq_always_enabled", *[f"tmem.{word}" for word in options.split()]])
+        words = " ".join(["panic=-1", QUICK, "sysrq_always_enabled", *[f"tmem.{word}" for word in options.split()]])
         self.domain.config = (folder / "tmem.cfg").read_text().replace("panic=-1", words)
         self.create()
         if agent:
