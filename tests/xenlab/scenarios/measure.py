@@ -19,10 +19,10 @@ def scenario(lab):
     reads = int(1e6 / (SSD_READ_US * slower))
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("ssd", 256, iops_read=reads, iops_write=reads * SSD_PARALLEL)])
     tmem.Domain(lab, dom0, options=f"poll-window-us={int(POLL_SERVICE_US * slower)}")
-    guest = tmem.guest(lab, memory=128, load=False, also=["swapbench"], config=["tmem=1"]).create()
+    guest = tmem.guest(lab, memory=128, load=False, also=["swapbench"], modules=["lz4"], config=["tmem=1"]).create()
     guest.run(f"insmod /root/tmem.ko disksize_mb=192 poll_us={int(POLL_GUEST_US * slower)}")
     tmem.connected(guest)
-    guest.run("echo 192M > /sys/block/zram0/disksize")
+    guest.run("echo lz4 > /sys/block/zram0/comp_algorithm; echo 192M > /sys/block/zram0/disksize")
     devices = {"tmem": "/dev/tmemswap0", "zram": "/dev/zram0", "disk": guest.plug_disk(dom0.disk("ssd"))}
     runs = {name: [] for name in devices}
     for _ in range(REPEATS):
