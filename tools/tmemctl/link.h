@@ -40,7 +40,7 @@ class Link {
 int poll_until(int fd, short events, Deadline deadline);
 
 std::unique_ptr<Link> connect_socket(const std::string& path, Milliseconds timeout);
-// To the service in another domain, from dom0. name is for messages.
+// To the service in another domain, from dom0. name is for messages, and may be empty.
 std::unique_ptr<Link> connect_domain(uint32_t domid, const std::string& name, Milliseconds timeout);
 
 }  // namespace tmem::tool

@@ -28,7 +28,10 @@ namespace {
 constexpr const char* kLocks = "/run/xen-tmem";
 constexpr Milliseconds kRetry{20};  // while all streams are taken, or the service makes new ones
 
-std::string named(const std::string& name, uint32_t domid) { return "xen-tmemd in domain '" + printable(name) + "' (" + std::to_string(domid) + ")"; }
+std::string named(const std::string& name, uint32_t domid) {
+  const std::string number = std::to_string(domid);
+  return "xen-tmemd in domain " + (name.empty() ? number : "'" + printable(name) + "' (" + number + ")");
+}
 
 // The lock of one stream; held as long as this lives.
 class StreamLock {

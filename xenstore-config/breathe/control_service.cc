@@ -10,7 +10,7 @@ namespace tmem::breathe {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::milliseconds kAnswer{1000};
+constexpr std::chrono::milliseconds kAnswer{3000};
 constexpr std::chrono::seconds kRetry{3};
 constexpr uint64_t kKib = 1024;
 

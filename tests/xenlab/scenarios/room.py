@@ -3,7 +3,7 @@
 
 from lib import flow, tmem
 
-RESERVE = 96
+RESERVE = 192
 BIG = 512
 
 
