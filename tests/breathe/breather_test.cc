@@ -98,6 +98,25 @@ TEST_F(BreatherTest, AServiceThatDoesNotAnswerStaysAsItIs) {
   EXPECT_EQ(host_.target(kTmem), 500 * kMib);
 }
 
+TEST_F(BreatherTest, RoomIsNotCalledShortBecauseAnAnswerIsLate) {
+  host_.answers = false;
+  ask("7", 1100);
+  rounds(3);
+  EXPECT_EQ(word(answer("7"), "state"), "making");
+  EXPECT_THAT(told_, IsEmpty());
+  host_.answers = true;
+  rounds(5);
+  EXPECT_EQ(word(answer("7"), "state"), "made") << answer("7");
+}
+
+TEST_F(BreatherTest, AServiceThatNeverAnswersIsNotWaitedForForEver) {
+  host_.answers = false;
+  ask("7", 1100);
+  rounds(32);
+  EXPECT_EQ(word(answer("7"), "state"), "short");
+  EXPECT_THAT(told_, ElementsAre("room-short "));
+}
+
 TEST_F(BreatherTest, ARestartOfTheAgentKnowsWhatTheDomainNeedsForItself) {
   host_.free = 0;
   host_.service.now_kib = 390 * kMib;

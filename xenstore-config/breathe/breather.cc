@@ -38,17 +38,29 @@ bool Breather::round(uint64_t now_ms) {
   flow::HostPlan plan = flow::plan(params, state_, seen.sample);
   state_ = std::move(plan.next);
   const bool was_short = std::exchange(room_short_, false);
+  const bool silent = service_is_silent(seen, now_ms);
   for (const auto& [what, id] : plan.events) {
+    if (what == flow::HostEvent::kRoomShort && silent) continue;  // not known yet
     room_short_ |= what == flow::HostEvent::kRoomShort;
     if (what != flow::HostEvent::kRoomShort || !was_short) tell_({what, id, id == 0 ? "" : name_of(id)});
   }
 
   limit_guests(seen, plan);
-  bool moving = move_tmem(seen, plan.tmem_target_kib) || !plan.limits_kib.empty();
+  bool moving = move_tmem(seen, plan.tmem_target_kib) || !plan.limits_kib.empty() || silent;
   for (const auto& [id, progress] : state_.guests) moving |= progress.distance_kib > 0 && !progress.stuck;
   answer_rooms(seen, moving, now_ms);
   report(seen, plan);
   return moving || !rooms_.empty() || seen.sample.room_kib > 0;
+}
+
+// On a busy host an answer may be late; what it holds cannot be told, and not be moved, for a while.
+bool Breather::service_is_silent(const Look& seen, uint64_t now_ms) {
+  if (!seen.tmem || seen.service) {
+    silent_since_ms_.reset();
+    return false;
+  }
+  if (!silent_since_ms_) silent_since_ms_ = now_ms;
+  return now_ms - *silent_since_ms_ < kPatienceMs;
 }
 
 // --- looking --------------------------------------------------------------------------------------------------------------
@@ -218,8 +230,9 @@ void Breather::answer_rooms(const Look& seen, bool moving, uint64_t now_ms) {
 void Breather::report(const Look& seen, const flow::HostPlan& plan) {
   std::string text = "free-kib=" + std::to_string(seen.free_kib) + " room-kib=" + std::to_string(seen.sample.room_kib);
   if (seen.tmem) {
-    text += " tmem-domain=" + std::to_string(seen.tmem->id) + " own-kib=" + std::to_string(seen.tmem_own_kib) +
-            " tmem-kib=" + std::to_string(seen.tmem->current_kib) + " tmem-target-kib=" + std::to_string(plan.tmem_target_kib);
+    text += " tmem-domain=" + std::to_string(seen.tmem->id);
+    if (tmem_ == seen.tmem->id) text += " own-kib=" + std::to_string(own_kib_);  // not known before its service has answered
+    text += " tmem-kib=" + std::to_string(seen.tmem->current_kib) + " tmem-target-kib=" + std::to_string(plan.tmem_target_kib);
   }
   for (const auto& [id, progress] : state_.guests) {
     if (progress.stuck) text += " stuck=" + std::to_string(id);

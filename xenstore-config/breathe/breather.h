@@ -105,6 +105,7 @@ class Breather {
     flow::HostSample sample;
   };
 
+  bool service_is_silent(const Look& seen, uint64_t now_ms);
   Look look(uint64_t now_ms);
   void look_at_tmem(Look& seen);
   void look_at_guests(Look& seen);
@@ -131,6 +132,7 @@ class Breather {
   std::optional<Domid> tmem_;
   uint64_t own_kib_ = 0;
   bool room_short_ = false;  // told of already
+  std::optional<uint64_t> silent_since_ms_;
 };
 
 }  // namespace tmem::breathe
