@@ -5,7 +5,7 @@ import random
 
 from lib import tmem
 
-ROUNDS = 12
+ROUNDS = 8
 
 
 def scenario(lab):
@@ -16,7 +16,7 @@ def scenario(lab):
     tmem.connected(good)
     tmem.swap_on(good)
     pids = dom0.run("pidof xen-tmemd").out
-    work = good.start("pressure 90 1")
+    work = good.start("pressure 76 1")
     hostile.run(f"hostile {ROUNDS} {random.randrange(1 << 32)}", timeout=1800)
     work.wait(timeout=1800)
     for name in ("failed_reads", "failed_writes"):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Six guests swap into the tmem domain at once, PV and PVH, every word right; a cap holds, what it refuses goes to a disk."""
 
+import time
+
 from lib import tmem
 
 GUESTS = 6
@@ -56,6 +58,7 @@ def hold(lab, service, working):
         for client in service.clients().values():
             cap, pages = client["policy"]["cap_pages"], client["space"]["pages_persistent"]
             lab.expect(not cap or pages <= cap, f"{client['name']} has {pages} pages, its cap is {cap}")
+        time.sleep(3)
 
 
 def check(lab, guest, listed, weight):
