@@ -11,12 +11,12 @@
 
 #include <CLI/CLI.hpp>
 
-#include "daemon/config.h"
-#include "daemon/failpoint.h"
-#include "daemon/init.h"
-#include "daemon/log.h"
+#include "daemon/base/failpoint.h"
+#include "daemon/base/init.h"
+#include "daemon/base/log.h"
+#include "daemon/base/supervisor.h"
+#include "daemon/config/config.h"
 #include "daemon/service.h"
-#include "daemon/supervisor.h"
 #include "daemon/version.h"
 
 namespace {

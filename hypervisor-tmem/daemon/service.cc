@@ -13,8 +13,8 @@
 #include <fstream>
 #include <random>
 
+#include "daemon/base/supervisor.h"
 #include "daemon/sockets.h"
-#include "daemon/supervisor.h"
 #include "daemon/version.h"
 #include "tmem/tmem_xs.h"
 #include "tmem/tmemif.h"

@@ -14,16 +14,16 @@
 
 #include "control/server.h"
 #include "control/service.h"
-#include "daemon/client_life.h"
-#include "daemon/clients.h"
-#include "daemon/config.h"
-#include "daemon/log.h"
-#include "daemon/memfd_server.h"
+#include "daemon/base/log.h"
+#include "daemon/base/notify.h"
+#include "daemon/config/config.h"
+#include "daemon/guests/client_life.h"
+#include "daemon/guests/clients.h"
+#include "daemon/guests/memfd_server.h"
+#include "daemon/guests/xen_server.h"
 #include "daemon/monitor.h"
-#include "daemon/notify.h"
 #include "daemon/shards.h"
 #include "daemon/vchan_server.h"
-#include "daemon/xen_server.h"
 
 namespace tmem {
 

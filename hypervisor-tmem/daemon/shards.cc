@@ -14,8 +14,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 
-#include "daemon/log.h"
-#include "daemon/notify.h"
+#include "daemon/base/log.h"
+#include "daemon/base/notify.h"
 #include "tmem/limits.h"
 
 namespace tmem {

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "control/host.h"
-#include "daemon/arena_file.h"
-#include "daemon/config.h"
+#include "daemon/base/arena_file.h"
+#include "daemon/config/config.h"
 #include "transport/shard_worker.h"
 
 namespace boost::asio {

@@ -19,7 +19,7 @@
 
 #include "bench/page_corpus.h"
 #include "bench_report.h"
-#include "daemon/arena_file.h"
+#include "daemon/base/arena_file.h"
 #include "store/arena.h"
 #include "support/page_source.h"
 #include "tmem/engine.h"

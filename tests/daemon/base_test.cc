@@ -13,11 +13,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "daemon/arena_file.h"
-#include "daemon/log.h"
+#include "daemon/base/arena_file.h"
+#include "daemon/base/log.h"
+#include "daemon/base/supervisor.h"
 #include "daemon/monitor.h"
 #include "daemon/sockets.h"
-#include "daemon/supervisor.h"
 #include "tmem/limits.h"
 
 namespace tmem {

@@ -5,7 +5,7 @@
 //   safety    a guest that is told "resumed" finds exactly what it believes to have stored, never older and never newer;
 //   promise   a guest that was suspended, or that the service lost by its own crash, is resumed by the first claim in time.
 // TMEM_MODEL_OPS events, from TMEM_SEED; a failure prints the seed and the event.
-#include "daemon/clients.h"
+#include "daemon/guests/clients.h"
 
 #include <cstdlib>
 #include <random>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Who may claim old pools: each rule of daemon/clients.h.
-#include "daemon/clients.h"
+// Who may claim old pools: each rule of daemon/guests/clients.h.
+#include "daemon/guests/clients.h"
 
 #include <cstring>
 

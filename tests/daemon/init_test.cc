@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // xen-tmemd as process 1: which part it plays, and what it takes from the kernel's command line and memory figures.
-#include "daemon/init.h"
+#include "daemon/base/init.h"
 
 #include <gtest/gtest.h>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 namespace tmem {
 namespace {

@@ -7,7 +7,7 @@
 #include <set>
 #include <sstream>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "tools/tmemctl_run.h"
 
 namespace tmem::test {

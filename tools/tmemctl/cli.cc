@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "tools/tmemctl/commands/commands.h"
 #include "tools/tmemctl/text.h"
 

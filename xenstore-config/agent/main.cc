@@ -13,7 +13,7 @@
 
 #include "agent/attach.h"
 #include "breathe/loop.h"
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 namespace {
 namespace asio = boost::asio;

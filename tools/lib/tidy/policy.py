@@ -63,7 +63,7 @@ LAYERS = {
 FILE_LAYERS = {
     "hypervisor-tmem/store/arena_format.h": "arena_format",
     "hypervisor-tmem/engine/meta_format.h": "meta_format",
-    "hypervisor-tmem/daemon/config.h": "config",
+    "hypervisor-tmem/daemon/config/config.h": "config",
     "tools/selfballoon/params.h": "params",
     "tools/tmemctl/control_client.h": "control-client",
     # the two implementations of what core/tmem_front_os.h asks for; the build chooses one

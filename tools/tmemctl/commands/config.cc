@@ -2,7 +2,7 @@
 // config check, config show: the service's configuration, judged by the same parser as the service's. Needs no service.
 #include <algorithm>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 #include "tools/tmemctl/commands/commands.h"
 #include "tools/tmemctl/json.h"
 #include "tools/tmemctl/text.h"

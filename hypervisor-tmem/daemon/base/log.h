@@ -15,7 +15,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 namespace tmem {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/xen_server.h"
+#include "daemon/guests/xen_server.h"
 
 #include <algorithm>
 #include <charconv>
@@ -8,7 +8,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
-#include "daemon/memfd_server.h"
+#include "daemon/guests/memfd_server.h"
 
 namespace tmem {
 

@@ -2,7 +2,7 @@
 // One key of the configuration, how its text becomes a value and a value becomes text again; private to tmem_config.
 #pragma once
 
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 namespace tmem {
 

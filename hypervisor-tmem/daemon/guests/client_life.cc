@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/client_life.h"
+#include "daemon/guests/client_life.h"
 
 #include <algorithm>
 #include <atomic>

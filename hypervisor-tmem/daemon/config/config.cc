@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 #include <sstream>
 #include <thread>
 
-#include "daemon/config_values.h"
+#include "daemon/config/config_values.h"
 
 namespace tmem {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/memfd_server.h"
+#include "daemon/guests/memfd_server.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -12,8 +12,8 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include "daemon/kept_connection.h"
-#include "daemon/notify.h"
+#include "daemon/base/notify.h"
+#include "daemon/guests/kept_connection.h"
 
 namespace tmem {
 

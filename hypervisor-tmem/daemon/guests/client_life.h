@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/clients.h"
+#include "daemon/guests/clients.h"
 #include "daemon/shards.h"
 
 namespace tmem {

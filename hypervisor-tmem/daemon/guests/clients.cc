@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/clients.h"
+#include "daemon/guests/clients.h"
 
 #include <algorithm>
 #include <utility>

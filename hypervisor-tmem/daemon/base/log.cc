@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/log.h"
+#include "daemon/base/log.h"
 
 #include <poll.h>
 #include <unistd.h>

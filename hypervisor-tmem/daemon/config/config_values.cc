@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/config_values.h"
+#include "daemon/config/config_values.h"
 
 #include <algorithm>
 #include <charconv>

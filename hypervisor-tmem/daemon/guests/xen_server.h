@@ -21,7 +21,7 @@
 #include <string>
 #include <vector>
 
-#include "daemon/client_life.h"
+#include "daemon/guests/client_life.h"
 #include "transport/xen/xen_channel.h"
 #include "transport/xen/xen_nodes.h"
 #include "transport/xen/xen_store.h"

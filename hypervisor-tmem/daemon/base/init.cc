@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/init.h"
+#include "daemon/base/init.h"
 
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -17,7 +17,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "daemon/log.h"
+#include "daemon/base/log.h"
 #include "transport/file_descriptor.h"
 
 namespace tmem {

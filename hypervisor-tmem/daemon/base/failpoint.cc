@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/failpoint.h"
+#include "daemon/base/failpoint.h"
 
 #include <atomic>
 #include <csignal>
@@ -7,7 +7,7 @@
 #include <cstring>
 #include <string>
 
-#include "daemon/log.h"
+#include "daemon/base/log.h"
 #include "tmem/failpoint.h"
 
 namespace tmem {

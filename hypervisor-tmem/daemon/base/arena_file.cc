@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/arena_file.h"
+#include "daemon/base/arena_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

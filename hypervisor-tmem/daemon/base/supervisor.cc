@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/supervisor.h"
+#include "daemon/base/supervisor.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -18,8 +18,8 @@
 #include <cstring>
 #include <ctime>
 
-#include "daemon/log.h"
-#include "daemon/notify.h"
+#include "daemon/base/log.h"
+#include "daemon/base/notify.h"
 
 namespace tmem {
 namespace {

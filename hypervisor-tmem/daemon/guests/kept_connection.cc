@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/kept_connection.h"
+#include "daemon/guests/kept_connection.h"
 
 #include <algorithm>
 #include <cstdio>
 
-#include "daemon/notify.h"
+#include "daemon/base/notify.h"
 
 namespace tmem {
 namespace {

@@ -14,8 +14,8 @@
 #include <memory>
 #include <string>
 
-#include "daemon/client_life.h"
-#include "daemon/clients.h"
+#include "daemon/guests/client_life.h"
+#include "daemon/guests/clients.h"
 #include "transport/memfd/memfd_handshake.h"
 
 namespace boost::asio {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "daemon/notify.h"
+#include "daemon/base/notify.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
