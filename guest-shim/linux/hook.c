@@ -66,6 +66,7 @@ static int tmem_hook_make_pool(void *owner, u32 slot, u32 pool_flags, const u64 
 	/* The tables stay in the kernel when an earlier tmem.ko has gone, and this one may not want all of them. */
 	if (slot < TMEM_HOOK_TYPES ? !tmem_frontswap_on : !tmem_cleancache_on)
 		return -EOPNOTSUPP;
+	tmem_cleancache_begin(slot, name != NULL);
 	status = tmem_front_new_pool(&tmem_guest.front, pool, pool_flags, name);
 	if (status == TMEMIF_OK)
 		return 0;

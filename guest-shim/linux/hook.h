@@ -79,6 +79,7 @@ int tmem_frontswap_lost_init(void);
 void tmem_frontswap_lost_exit(void);
 
 /* hook_cleancache.c */
+void tmem_cleancache_begin(u32 slot, bool shared);
 int tmem_cleancache_get(u32 slot, const u64 object[3], pgoff_t index, struct page *page);
 void tmem_cleancache_put(u32 slot, const u64 object[3], pgoff_t index, struct page *page);
 void tmem_cleancache_flush(u32 slot, const u64 object[3], pgoff_t index);

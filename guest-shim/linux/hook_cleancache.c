@@ -6,8 +6,28 @@
  * have an older page of that name, so a put that is dropped is a flush; and a flush that finds no free operation spoils the
  * pool, which is then made anew. Gets wait, and take the page out of the pool; without a connection they miss at once, which
  * is no harm: as long as the page is in the page cache nobody asks, and when it leaves it is put or flushed.
+ *
+ * Whoever submits may complete the I/O of our swap disks, and with it lock page caches of files that lie there. So file systems on
+ * these disks are left alone: nothing is put, and a pool that has nothing is not asked.
  */
 #include "hook.h"
+#include "swapdisk.h"
+
+/* The pool may have pages. */
+static bool tmem_cleancache_used[TMEM_HOOK_SLOTS];
+
+/* A pool is made: there is nothing in it, unless others have it too. */
+void tmem_cleancache_begin(u32 slot, bool shared)
+{
+	WRITE_ONCE(tmem_cleancache_used[slot], shared);
+}
+
+static bool tmem_cleancache_on_our_disk(struct page *page)
+{
+	struct block_device *bdev = page->mapping->host->i_sb->s_bdev;
+
+	return bdev && bdev->bd_disk->fops == &tmem_disk_fops;
+}
 
 /* Pages that have no name here are in no pool either. */
 static bool tmem_cleancache_name(struct tmem_front_handle *handle, u32 slot, const u64 object[3], pgoff_t index)
@@ -51,8 +71,9 @@ void tmem_cleancache_put(u32 slot, const u64 object[3], pgoff_t index, struct pa
 	struct tmem_hook_op *hook;
 	struct tmem_front_handle handle;
 
-	if (!tmem_cleancache_name(&handle, slot, object, index))
+	if (!tmem_cleancache_name(&handle, slot, object, index) || tmem_cleancache_on_our_disk(page))
 		return;
+	WRITE_ONCE(tmem_cleancache_used[slot], true);
 	hook = tmem_hook_get_op();
 	if (hook) {
 		tmem_front_op_page(&hook->op, TMEMIF_OP_PUT, &handle, page);
@@ -71,7 +92,7 @@ int tmem_cleancache_get(u32 slot, const u64 object[3], pgoff_t index, struct pag
 	struct tmem_front_handle handle;
 	bool hit = false;
 
-	if (tmem_hook_connected() && tmem_cleancache_name(&handle, slot, object, index))
+	if (READ_ONCE(tmem_cleancache_used[slot]) && tmem_hook_connected() && tmem_cleancache_name(&handle, slot, object, index))
 		hit = tmem_front_get(&tmem_guest.front, &handle, page) == TMEMIF_OK;
 	tmem_hook_count(hit ? TMEM_CLEANCACHE_GET_HIT : TMEM_CLEANCACHE_GET_MISS);
 	return hit ? 0 : -1;
@@ -81,7 +102,7 @@ void tmem_cleancache_flush(u32 slot, const u64 object[3], pgoff_t index)
 {
 	struct tmem_front_handle handle;
 
-	if (!tmem_cleancache_name(&handle, slot, object, index))
+	if (!READ_ONCE(tmem_cleancache_used[slot]) || !tmem_cleancache_name(&handle, slot, object, index))
 		return;
 	tmem_hook_count(TMEM_CLEANCACHE_FLUSHED);
 	tmem_cleancache_send_flush(tmem_hook_get_op(), &handle);
@@ -91,7 +112,7 @@ void tmem_cleancache_flush_object(u32 slot, const u64 object[3])
 {
 	struct tmem_front_handle handle;
 
-	if (!tmem_cleancache_name(&handle, slot, object, 0))
+	if (!READ_ONCE(tmem_cleancache_used[slot]) || !tmem_cleancache_name(&handle, slot, object, 0))
 		return;
 	tmem_hook_count(TMEM_CLEANCACHE_FLUSHED);
 	if (tmem_hook_connected())
