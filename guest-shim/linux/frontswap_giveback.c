@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Bringing pages back from the service, into memory and from there to the swap device: all of them, so that the module can
- * leave (frontswap=0), or down to a number (pages_target). Stopped by a signal or for lack of memory it ends with an error,
+ * leave (frontswap=0), or down to a number (pages_target, or dom0's request: frontswap_request.c). Stopped by a signal or for lack of memory it ends with an error,
  * and what is still in the service stays there.
  *
- * The kernel does the walking, as it does for swapoff: frontswap_shrink(). That one goes on until the whole swap area is
- * empty, or a signal is pending. So when the goal is reached the walker is told to look for signals, and finds none after
- * that; likewise when a round has brought nothing for a while.
+ * The kernel does the walking, as it does for swapoff: frontswap_shrink(), a batch at a time. A last batch that is all there
+ * is does not end before the whole swap area is empty, or a signal is pending. So when the goal is reached the walker is told
+ * to look for signals, and finds none after that; likewise when nothing has come for a while.
  *
- * Each page has its place on the swap device all the time, so that there is room for it is certain; memory is only needed for
- * those under way. If the kernel runs out of it all the same, it is the process that asked for this which is killed.
+ * Each page has its place on the swap device all the time, so memory is only needed for those under way; no batch begins without
+ * it. If the kernel runs out of it all the same, it is the process that asked for this which is killed.
+ *
+ * A page that cannot be had any more ends it: no process gets other bytes (frontswap_lost.c).
  *
  * Locking: tmem_giveback_mutex for one at a time; tmem_giveback_lock for the walker and its goal, taken where pages are freed.
  */
@@ -19,9 +21,11 @@
 #include <linux/module.h>
 #include <linux/oom.h>
 #include <linux/sched/signal.h>
+#include <linux/swap.h>
 #include <linux/timer.h>
 
 #define TMEM_GIVEBACK_STALL (10 * HZ)
+#define TMEM_GIVEBACK_BATCH 1024u
 #define TMEM_GIVEBACK_TELL 16384u
 
 bool tmem_frontswap_on = true;
@@ -30,6 +34,7 @@ static DEFINE_SPINLOCK(tmem_giveback_lock);
 static struct task_struct *tmem_giveback_walker;
 static u64 tmem_giveback_target;
 static u64 tmem_giveback_seen;
+static bool tmem_giveback_stalled;
 
 /* Under tmem_giveback_lock. */
 static void tmem_giveback_stop(void)
@@ -44,12 +49,13 @@ static void tmem_giveback_look(struct timer_list *timer)
 	unsigned long flags;
 
 	spin_lock_irqsave(&tmem_giveback_lock, flags);
-	if (tmem_giveback_walker) {
-		if (left == tmem_giveback_seen)
+	if (left == tmem_giveback_seen) {
+		WRITE_ONCE(tmem_giveback_stalled, true);
+		if (tmem_giveback_walker)
 			tmem_giveback_stop();
-		tmem_giveback_seen = left;
-		mod_timer(timer, jiffies + TMEM_GIVEBACK_STALL);
 	}
+	tmem_giveback_seen = left;
+	mod_timer(timer, jiffies + TMEM_GIVEBACK_STALL);
 	spin_unlock_irqrestore(&tmem_giveback_lock, flags);
 }
 static DEFINE_TIMER(tmem_giveback_timer, tmem_giveback_look);
@@ -84,48 +90,68 @@ static void tmem_giveback_clear_signal(void)
 	spin_unlock_irq(&mine->siglock);
 }
 
-static void tmem_giveback_walk(void)
+/* Brings back as many pages as this, and those of other backends that are in the way. */
+static void tmem_giveback_walk(u64 pages)
 {
 	bool was_origin = oom_task_origin(current);
+	u64 left = tmem_frontswap_all_pages();
 
-	tmem_giveback_seen = tmem_frontswap_all_pages();
 	WRITE_ONCE(tmem_giveback_walker, current);
-	mod_timer(&tmem_giveback_timer, jiffies + TMEM_GIVEBACK_STALL);
-	if (tmem_frontswap_all_pages() > tmem_giveback_target) {
-		set_current_oom_origin();
-		frontswap_shrink(0);
-		if (!was_origin)
-			clear_current_oom_origin();
-	}
+	set_current_oom_origin();
+	if (left > tmem_giveback_target)
+		frontswap_shrink(left - min(left, pages));
+	if (!was_origin)
+		clear_current_oom_origin();
 	spin_lock_irq(&tmem_giveback_lock);
 	WRITE_ONCE(tmem_giveback_walker, NULL);
 	spin_unlock_irq(&tmem_giveback_lock);
-	del_timer_sync(&tmem_giveback_timer);
 	tmem_giveback_clear_signal();
 }
 
-/* Under tmem_giveback_mutex. */
-static int tmem_giveback_down_to(u64 target)
+/* In memory or on the swap device: several times what is under way, as others want memory meanwhile. */
+static bool tmem_giveback_has_room(void)
 {
-	u64 before, left;
-	int error = 0;
+	return si_mem_available() + get_nr_swap_pages() >= (long)(4 * TMEM_GIVEBACK_BATCH);
+}
+
+static int tmem_giveback_batches(u64 target, const bool *called_off)
+{
+	u64 left, before = U64_MAX;
+
+	for (;;) {
+		left = tmem_frontswap_all_pages();
+		if (left <= target)
+			return 0;
+		if (left >= before) /* the batch was of pages that more than one process has, or there was none to be had */
+			schedule_timeout_interruptible(1);
+		if (signal_pending(current) || (called_off && READ_ONCE(*called_off)))
+			return -EINTR;
+		if (READ_ONCE(tmem_giveback_stalled) || !tmem_giveback_has_room())
+			return -ENOMEM;
+		before = left;
+		tmem_giveback_walk(min_t(u64, left - target, TMEM_GIVEBACK_BATCH));
+	}
+}
+
+/* Under tmem_giveback_mutex. */
+static int tmem_giveback_down_to(u64 target, const bool *called_off)
+{
+	u64 left = tmem_frontswap_all_pages();
+	int error;
 
 	tmem_lazy_leave(&tmem_hooks_registry);
-	tmem_giveback_target = target;
-	left = tmem_frontswap_all_pages();
-	if (left > target)
+	error = tmem_frontswap_guard();
+	if (!error && left > target) {
 		pr_info("bringing pages back: %llu in the service, %llu may stay\n", left, target);
-	while (left > target && !error) {
-		before = left;
-		tmem_giveback_walk();
-		left = tmem_frontswap_all_pages();
-		if (signal_pending(current))
-			error = -EINTR;
-		else if (left > target && left >= before)
-			error = -ENOMEM;
+		tmem_giveback_target = target;
+		tmem_giveback_seen = left;
+		tmem_giveback_stalled = false;
+		mod_timer(&tmem_giveback_timer, jiffies + TMEM_GIVEBACK_STALL);
+		error = tmem_giveback_batches(target, called_off);
+		del_timer_sync(&tmem_giveback_timer);
 	}
 	if (error)
-		pr_warn("bringing pages back ended with error %d: %llu stay in the service\n", error, left);
+		pr_warn("bringing pages back ended with error %d: %llu stay in the service\n", error, tmem_frontswap_all_pages());
 	if (tmem_frontswap_on && (error || target))
 		tmem_lazy_resume(&tmem_hooks_registry);
 	return error;
@@ -134,21 +160,31 @@ static int tmem_giveback_down_to(u64 target)
 /**
  * tmem_frontswap_give_back() - bring pages back
  * @target: how many may stay
+ * @called_off: ends it when set, as a signal does; or NULL
  *
  * Meanwhile, and after it if @target is 0 and nothing failed, no page is stored. Nor is one with frontswap=0.
  *
  * Context: process; sleeps long; a signal ends it.
- * Return: 0; -EINTR; -ENOMEM: the kernel could not bring more back; then, too, all is as it was but for what came.
+ * Return: 0; -EINTR; -ENOMEM: the kernel could not bring more back; -EOPNOTSUPP. Then all is as it was but for what came.
  */
-int tmem_frontswap_give_back(u64 target)
+int tmem_frontswap_give_back(u64 target, const bool *called_off)
 {
 	int error;
 
 	if (mutex_lock_interruptible(&tmem_giveback_mutex))
 		return -EINTR;
-	error = tmem_giveback_down_to(target);
+	error = tmem_giveback_down_to(target, called_off);
 	mutex_unlock(&tmem_giveback_mutex);
 	return error;
+}
+
+/* Nobody asks for pages any more. */
+void tmem_frontswap_stands_again(void)
+{
+	mutex_lock(&tmem_giveback_mutex);
+	if (tmem_frontswap_on)
+		tmem_lazy_resume(&tmem_hooks_registry);
+	mutex_unlock(&tmem_giveback_mutex);
 }
 
 /* Under tmem_giveback_mutex. Swap types for which no pool was made while frontswap was off get theirs now. */
@@ -175,7 +211,7 @@ static int tmem_frontswap_switch(const char *text, const struct kernel_param *pa
 	if (mutex_lock_interruptible(&tmem_giveback_mutex))
 		return -EINTR;
 	if (!on)
-		error = tmem_giveback_down_to(0);
+		error = tmem_giveback_down_to(0, NULL);
 	if (!error)
 		tmem_frontswap_on = on;
 	if (on)

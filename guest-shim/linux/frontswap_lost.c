@@ -7,6 +7,9 @@
  * swap reads turns the disk's answer for a marked page into an error: the process gets SIGBUS, as from a broken disk. The
  * probe changes one field before the kernel looks at it, and nothing of the way the kernel goes.
  *
+ * Who empties a swap area (swapoff, or we when pages are brought back) maps what was read without looking whether it could be. So
+ * from the first need on, a second probe makes that task's question for a copy of such a page end as if there were no memory.
+ *
  * Where the probe cannot be had, or the user prefers it (frontswap_writethrough=1), frontswap writes through: every page goes to
  * the disk as well, what the service loses is read from there, and nothing is marked. Swap areas whose reads do not complete
  * there (synchronous devices, files of network file systems) are taken only then.
@@ -17,8 +20,11 @@
 #include <linux/frontswap.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/oom.h>
 #include <linux/pagemap.h>
 #include <linux/swap.h>
+#include <linux/workqueue.h>
 
 static bool tmem_frontswap_writethrough;
 module_param_named(frontswap_writethrough, tmem_frontswap_writethrough, bool, 0444);
@@ -41,13 +47,36 @@ static struct kprobe tmem_swap_read_probe = {
 	.pre_handler = tmem_swap_read_ended,
 };
 
+/* The page that is to be mapped is what ksm_might_need_to_copy() returns. */
+static int tmem_page_chosen(struct kretprobe_instance *instance, struct pt_regs *regs)
+{
+	struct page *page = (struct page *)regs_return_value(regs);
+
+	if (page && !PageUptodate(page) && oom_task_origin(current))
+		regs_set_return_value(regs, 0);
+	return 0;
+}
+
+static struct kretprobe tmem_unuse_probe = {
+	.kp.symbol_name = "ksm_might_need_to_copy",
+	.handler = tmem_page_chosen,
+	.maxactive = 256,
+};
+
 static int tmem_probe_begin(void)
 {
 	return register_kprobe(&tmem_swap_read_probe);
 }
 
-static void tmem_probe_end(void)
+static int tmem_guard_begin(void)
 {
+	return register_kretprobe(&tmem_unuse_probe);
+}
+
+static void tmem_probes_end(bool guarded)
+{
+	if (guarded)
+		unregister_kretprobe(&tmem_unuse_probe);
 	unregister_kprobe(&tmem_swap_read_probe);
 }
 
@@ -58,11 +87,41 @@ static int tmem_probe_begin(void)
 	return -EOPNOTSUPP;
 }
 
-static void tmem_probe_end(void)
+static int tmem_guard_begin(void)
+{
+	return -EOPNOTSUPP;
+}
+
+static void tmem_probes_end(bool guarded)
 {
 }
 
 #endif
+
+static DEFINE_MUTEX(tmem_guard_mutex);
+static bool tmem_guarded;
+
+/**
+ * tmem_frontswap_guard() - from now on, who empties a swap area gets no page that was lost
+ *
+ * Context: process, may sleep.
+ * Return: 0; -EOPNOTSUPP: the kernel has nothing to hang a probe on.
+ */
+int tmem_frontswap_guard(void)
+{
+	mutex_lock(&tmem_guard_mutex);
+	if (!tmem_guarded && !tmem_frontswap_writethrough)
+		tmem_guarded = tmem_guard_begin() == 0;
+	mutex_unlock(&tmem_guard_mutex);
+	return tmem_guarded || tmem_frontswap_writethrough ? 0 : -EOPNOTSUPP;
+}
+
+static void tmem_guard_work(struct work_struct *work)
+{
+	if (tmem_frontswap_guard())
+		pr_warn("pages were lost, and swapoff would not notice: end who used the swap first\n");
+}
+static DECLARE_WORK(tmem_guarder, tmem_guard_work);
 
 /**
  * tmem_frontswap_may_take() - is this page one for frontswap?
@@ -82,8 +141,11 @@ bool tmem_frontswap_may_take(struct page *page)
 
 void tmem_frontswap_mark_lost(struct page *page)
 {
-	if (!tmem_frontswap_writethrough)
-		SetPageError(page);
+	if (tmem_frontswap_writethrough)
+		return;
+	SetPageError(page);
+	if (!READ_ONCE(tmem_guarded))
+		schedule_work(&tmem_guarder);
 }
 
 int tmem_frontswap_lost_init(void)
@@ -101,8 +163,9 @@ int tmem_frontswap_lost_init(void)
 
 void tmem_frontswap_lost_exit(void)
 {
+	cancel_work_sync(&tmem_guarder);
 	if (tmem_frontswap_writethrough)
 		frontswap_writethrough(false);
 	else
-		tmem_probe_end();
+		tmem_probes_end(tmem_guarded);
 }

@@ -146,6 +146,7 @@ int tmem_hooks_begin(void)
 	if (error)
 		goto out_sysfs;
 	tmem_hook_registered = true;
+	tmem_frontswap_request_init();
 	return 0;
 
 out_sysfs:
@@ -160,6 +161,7 @@ out_free:
 /* Calls end. A page in the service holds the module, so there are none. The connection is still there. */
 void tmem_hooks_end(void)
 {
+	tmem_frontswap_request_exit();
 	WARN_ON_ONCE(tmem_hook_registered && tmem_hooks_unregister());
 	cancel_work_sync(&tmem_hook_mender);
 	tmem_hook_sysfs_exit();

@@ -69,12 +69,18 @@ void tmem_frontswap_exit(void);
 u64 tmem_frontswap_all_pages(void);
 
 /* frontswap_giveback.c */
-int tmem_frontswap_give_back(u64 target);
+int tmem_frontswap_give_back(u64 target, const bool *called_off);
+void tmem_frontswap_stands_again(void);
 void tmem_frontswap_page_gone(u64 left);
+
+/* frontswap_request.c */
+void tmem_frontswap_request_init(void);
+void tmem_frontswap_request_exit(void);
 
 /* frontswap_lost.c */
 bool tmem_frontswap_may_take(struct page *page);
 void tmem_frontswap_mark_lost(struct page *page);
+int tmem_frontswap_guard(void);
 int tmem_frontswap_lost_init(void);
 void tmem_frontswap_lost_exit(void);
 

@@ -41,7 +41,7 @@ static ssize_t pages_target_store(struct kobject *folder, struct kobj_attribute 
 	int error = kstrtou64(text, 10, &target);
 
 	if (!error)
-		error = tmem_frontswap_give_back(max_t(u64, target, 1)); /* none at all is what frontswap=0 says */
+		error = tmem_frontswap_give_back(max_t(u64, target, 1), NULL); /* none at all is what frontswap=0 says */
 	return error ? error : count;
 }
 static struct kobj_attribute pages_target_attribute = __ATTR_WO(pages_target);

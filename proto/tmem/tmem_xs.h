@@ -41,6 +41,14 @@
 #define TMEM_XS_IDENTITY "identity" /* nonce=32 hex digits epoch= suspended= (1: will be back; pools outlive the domain) */
 
 /*
+ * dom0 asks the guest to take pages back: below the guest's own path, how many may stay that only the service has. The guest answers
+ * in the frontend directory: target= (as asked) left= busy= (1: not done yet) error= (of Linux; 0: done). The request stands while the
+ * node does; with 0 the guest stores nothing meanwhile.
+ */
+#define TMEM_XS_PAGES_TARGET "memory/tmem/pages-target"
+#define TMEM_XS_PAGES_BACK "pages-back"
+
+/*
  * A queue's directory page, granted read-only: the grant references of its TMEMIF_QUEUE_PAGES(order) pages, in order, as
  * 32-bit little-endian words. Read once at connect.
  */

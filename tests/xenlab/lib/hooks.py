@@ -8,13 +8,16 @@ from . import tmem
 COUNTERS = "/sys/kernel/tmem"
 
 
-def guest(lab, name="g1", kernel="5.10", module=None, programs=("pressure",), **options):
-    """A guest with tmem_hooks.ko and tmem.ko in /root. `kernel` may be a Kernel; then `module` says where its tmem.ko is."""
+def guest(lab, name="g1", kernel="5.10", module=None, programs=("pressure",), also=None, **options):
+    """A guest with tmem_hooks.ko and tmem.ko in /root. `kernel` may be a Kernel; then `module` says where its tmem.ko is. `also` is
+    called with the image."""
     path = Path(module or tmem.module(kernel, lab.out))
 
     def customize(image):
         for file in ("tmem_hooks.ko", "tmem.ko"):
             image.add(f"/root/{file}", path.with_name(file).read_bytes())
+        if also:
+            also(image)
 
     return lab.guest(name, kernel=kernel, programs=list(programs), customize=customize, **options)
 
@@ -33,7 +36,7 @@ def load(guest_, parameters=""):
 def unload(guest_, timeout):
     """What `modprobe -r` does with the line that the package brings for it: first all pages come back."""
     guest_.run("echo 0 >/sys/module/tmem/parameters/frontswap", timeout=timeout)
-    guest_.run("rmmod tmem")
+    guest_.run(f"rmmod tmem || {{ grep tmem /proc/modules; grep . {COUNTERS}/*; exit 1; }}")
 
 
 def count(guest_, name):
