@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // attach, detach, create: which guests have tmem. dom0's agent does it; this leaves the operator's word in xenstore and waits
-// until it has come true. Only in dom0.
+// until it has come true. Pages that a guest would lose it is asked to take back first; take-back does only that. Only in dom0.
 #include "agent/attach.h"
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <functional>
@@ -14,6 +15,7 @@
 #include "tmem/tmem_xs.h"
 #include "tools/tmemctl/commands/commands.h"
 #include "tools/tmemctl/commands/figures.h"
+#include "tools/tmemctl/pages_back.h"
 #include "tools/tmemctl/room.h"
 #include "tools/tmemctl/text.h"
 
@@ -21,7 +23,7 @@ namespace tmem::tool {
 namespace {
 
 constexpr std::chrono::milliseconds kLook{50};
-constexpr uint64_t kMib = uint64_t{1} << 20;
+constexpr uint64_t kMib = uint64_t{1} << 20, kPageBytes = 4096;
 
 struct Guest {
   agent::Domid domid;
@@ -100,6 +102,38 @@ void run_attach(Session& session, const std::string& wanted, const std::vector<s
 // Pages that the guest would lose: only the service knows.
 uint64_t would_lose(Session& session, const Guest& guest) { return pages_persistent(list_clients(session, {"", true}, false), guest.uuid); }
 
+// Why pages are still with the service.
+std::string still_there(const std::optional<PagesBack>& answer) {
+  if (!answer) return "its kernel has not heard that it should take them back: no frontswap, or no module tmem";
+  if (answer->busy) return "it is still taking pages back; give it longer with --timeout";
+  if (answer->error == ENOMEM) return "its kernel has no memory to take them back";
+  if (answer->error != 0) return "its kernel could not take them back (error " + std::to_string(answer->error) + ")";
+  return "its kernel took back what it could; pages of a swap disk only swapoff brings back";
+}
+
+void must_lose_nothing(Session& session, PagesRequest& request, const Guest& guest) {
+  if (would_lose(session, guest) == 0) return;
+  const auto answer = take_back(request, 0, session.timeout_seconds);
+  const uint64_t pages = would_lose(session, guest);
+  if (pages == 0) return;
+  throw Failure(ExitCode::kNotPossible, describe(guest) + " keeps " + std::to_string(pages) + " pages in tmem that would be lost: " + still_there(answer) +
+                                            ". Run swapoff in it, or use --force: its reads of them will fail");
+}
+
+void run_take_back(Session& session, const std::string& wanted, const std::string& may_stay) {
+  agent::XenStore store;
+  const Guest guest = find_guest(store, wanted);
+  const uint64_t pages = may_stay.empty() ? 0 : parse_size(may_stay, "a size that may stay") / kPageBytes;
+  if (session.dry_run) {
+    session.out << "would ask " << describe(guest) << " to take back all but " << pages << " pages\n";
+    return;
+  }
+  PagesRequest request(store, guest.domid);
+  const auto answer = take_back(request, pages, session.timeout_seconds);
+  if (!answer || answer->busy || answer->error != 0) throw Failure(ExitCode::kFailed, describe(guest) + ": " + still_there(answer));
+  session.out << describe(guest) << " keeps " << answer->left << " pages in tmem\n";
+}
+
 void run_detach(Session& session, const std::string& wanted, bool force) {
   agent::XenStore store;
   const Guest guest = find_guest(store, wanted);
@@ -109,14 +143,12 @@ void run_detach(Session& session, const std::string& wanted, bool force) {
     session.out << describe(guest) << " was not attached\n";
     return;
   }
-  const uint64_t pages = force ? 0 : would_lose(session, guest);
-  if (pages > 0)
-    throw Failure(ExitCode::kNotPossible, describe(guest) + " keeps " + std::to_string(pages) +
-                                              " pages in tmem that would be lost; first run swapoff in it, or use --force: its reads of them will fail");
   if (session.dry_run) {
     session.out << "would detach " << describe(guest) << '\n';
     return;
   }
+  PagesRequest request(store, guest.domid);  // stands until the guest is detached
+  if (!force) must_lose_nothing(session, request, guest);
   require_agent(store);
   if (!wish(session, store, guest, "detach", [&] { return !store.read(back + "/" TMEM_XS_STATE); }))
     throw Failure(ExitCode::kFailed, describe(guest) + " is not detached yet: the service has not closed its device. See: xen-tmemctl doctor");
@@ -163,10 +195,11 @@ void run_create(Session& session, const std::string& file, const std::vector<std
   throw Failure(ExitCode::kFailed, "cannot run xl; this is for dom0, and needs the package xen-utils");
 }
 
-// What all three take, and errors of xenstored as everybody's.
+// What all of them take, and errors of xenstored as everybody's.
 struct Options {
   std::string guest;
   std::vector<std::string> words;
+  std::string size;
   bool force = false;
 };
 
@@ -191,10 +224,15 @@ void add_attach_commands(CLI::App& app, Session& session) {
   attach->add_option("KEY=VALUE", options->words, kWords);
   on(*attach, [options, &session] { run_attach(session, options->guest, options->words); });
 
-  CLI::App* detach = add_changing(app, session, "detach", "Take tmem from a running guest; refused while its pages are there");
+  CLI::App* detach = add_changing(app, session, "detach", "Take tmem from a running guest; refused while it has pages there that it cannot take back");
   detach->add_option("DOM", options->guest, "Name or number of a domain")->required();
   detach->add_flag("--force", options->force, "Also when pages are lost to the guest by it");
   on(*detach, [options, &session] { run_detach(session, options->guest, options->force); });
+
+  CLI::App* take_back = add_changing(app, session, "take-back", "Ask a running guest to take its pages back, into memory and to its swap device");
+  take_back->add_option("DOM", options->guest, "Name or number of a domain")->required();
+  take_back->add_option("SIZE", options->size, "What may stay (default: nothing)");
+  on(*take_back, [options, &session] { run_take_back(session, options->guest, options->size); });
 
   CLI::App* create = add_changing(app, session, "create", "xl create with tmem, whatever the file says about it");
   create->add_option("FILE", options->guest, "The guest's configuration, as for xl create")->required();
