@@ -23,7 +23,7 @@ enum tmem_hook_stat {
 	TMEM_FRONTSWAP_INVALIDATED,     /* freed by the kernel */
 	TMEM_FRONTSWAP_FLUSH_LATE,      /* of those: flushed later, no operation was free */
 	TMEM_CLEANCACHE_PUT,            /* put: sent */
-	TMEM_CLEANCACHE_PUT_DROPPED,    /* put: would have waited; flushed instead */
+	TMEM_CLEANCACHE_PUT_DROPPED,    /* put: would have waited too long; flushed instead */
 	TMEM_CLEANCACHE_PUT_REFUSED,    /* put: sent, and the service says no */
 	TMEM_CLEANCACHE_GET_HIT,        /* get */
 	TMEM_CLEANCACHE_GET_MISS,       /* get: not there, or no connection */

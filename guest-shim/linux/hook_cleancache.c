@@ -2,10 +2,13 @@
 /*
  * cleancache: clean pages that leave the page cache, kept in an ephemeral pool for each file system, private or shared.
  *
- * A put comes with the page cache's lock held: it is sent if it can be sent at once, and dropped otherwise. But the pool may
- * have an older page of that name, so a put that is dropped is a flush; and a flush that finds no free operation spoils the
- * pool, which is then made anew. Gets wait, and take the page out of the pool; without a connection they miss at once, which
- * is no harm: as long as the page is in the page cache nobody asks, and when it leaves it is put or flushed.
+ * A put comes with the page cache's lock held: it is sent if there is room for it, and dropped otherwise. Pages leave in bursts,
+ * faster than the service takes them; so room is waited for, a fraction of a millisecond and only as long as the service is seen
+ * to work. A put that is dropped is a flush if the pool may have an older page of that name; and a flush that finds no free
+ * operation spoils the pool, which is then made anew. A page that was asked for and has not been changed since has no older one:
+ * the get took it, or there was none. Such pages are marked by a number in page->private, which is nobody's as long as the page has
+ * no buffers; who gives it buffers or takes them away also takes the mark. Gets wait, and take the page out of the pool; without a connection they
+ * miss at once, which is no harm: as long as the page is in the page cache nobody asks, and when it leaves it is put or flushed.
  *
  * Whoever submits may complete the I/O of our swap disks, and with it lock page caches of files that lie there. So file systems on
  * these disks are left alone: nothing is put, and a pool that has nothing is not asked.
@@ -13,8 +16,14 @@
 #include "hook.h"
 #include "swapdisk.h"
 
+#define TMEM_PUT_WAIT_NS 200000u
+
 /* The pool may have pages. */
 static bool tmem_cleancache_used[TMEM_HOOK_SLOTS];
+#define TMEM_PAGE_ABSENT 0x746d656dul /* a page's private number: the pool has none of this name */
+
+/* Waiting for room was in vain, and no put has been answered since. */
+static bool tmem_cleancache_stuck;
 
 /* A pool is made: there is nothing in it, unless others have it too. */
 void tmem_cleancache_begin(u32 slot, bool shared)
@@ -27,6 +36,18 @@ static bool tmem_cleancache_on_our_disk(struct page *page)
 	struct block_device *bdev = page->mapping->host->i_sb->s_bdev;
 
 	return bdev && bdev->bd_disk->fops == &tmem_disk_fops;
+}
+
+static bool tmem_cleancache_is_absent(struct page *page)
+{
+	return !PagePrivate(page) && page_private(page) == TMEM_PAGE_ABSENT;
+}
+
+/* The page is locked and new in the page cache. Others put into a shared pool, too. */
+static void tmem_cleancache_mark_absent(u32 slot, struct page *page)
+{
+	if (!PagePrivate(page) && !(READ_ONCE(tmem_hooks_registry.member[slot].pool_flags) & TMEMIF_POOL_SHARED))
+		set_page_private(page, TMEM_PAGE_ABSENT);
 }
 
 /* Pages that have no name here are in no pool either. */
@@ -49,6 +70,7 @@ static void tmem_cleancache_spoil(u32 slot)
 
 static void tmem_cleancache_put_done(struct tmem_front_op *op)
 {
+	WRITE_ONCE(tmem_cleancache_stuck, false);
 	if (op->status != TMEMIF_OK)
 		tmem_hook_count(TMEM_CLEANCACHE_PUT_REFUSED);
 	tmem_hook_put_op(container_of(op, struct tmem_hook_op, op));
@@ -66,6 +88,24 @@ static void tmem_cleancache_send_flush(struct tmem_hook_op *hook, const struct t
 	tmem_front_submit(&tmem_guest.front, &hook->op);
 }
 
+static bool tmem_cleancache_send_put(struct tmem_front_op *op)
+{
+	u64 begin;
+
+	if (tmem_front_try_submit(&tmem_guest.front, op))
+		return true;
+	if (READ_ONCE(tmem_cleancache_stuck) || !tmem_hook_connected())
+		return false;
+	begin = tmem_os_now_ns();
+	do {
+		cpu_relax();
+		if (tmem_front_try_submit(&tmem_guest.front, op))
+			return true;
+	} while (tmem_os_now_ns() - begin < TMEM_PUT_WAIT_NS);
+	WRITE_ONCE(tmem_cleancache_stuck, true);
+	return false;
+}
+
 void tmem_cleancache_put(u32 slot, const u64 object[3], pgoff_t index, struct page *page)
 {
 	struct tmem_hook_op *hook;
@@ -78,22 +118,33 @@ void tmem_cleancache_put(u32 slot, const u64 object[3], pgoff_t index, struct pa
 	if (hook) {
 		tmem_front_op_page(&hook->op, TMEMIF_OP_PUT, &handle, page);
 		hook->op.done = tmem_cleancache_put_done;
-		if (tmem_front_try_submit(&tmem_guest.front, &hook->op)) {
+		if (tmem_cleancache_send_put(&hook->op)) {
 			tmem_hook_count(TMEM_CLEANCACHE_PUT);
 			return;
 		}
 	}
 	tmem_hook_count(TMEM_CLEANCACHE_PUT_DROPPED);
-	tmem_cleancache_send_flush(hook, &handle);
+	if (!tmem_cleancache_is_absent(page))
+		tmem_cleancache_send_flush(hook, &handle);
+	else if (hook)
+		tmem_hook_put_op(hook);
 }
 
 int tmem_cleancache_get(u32 slot, const u64 object[3], pgoff_t index, struct page *page)
 {
 	struct tmem_front_handle handle;
-	bool hit = false;
+	u32 status = TMEM_FRONT_CLOSED;
+	bool hit;
 
-	if (READ_ONCE(tmem_cleancache_used[slot]) && tmem_hook_connected() && tmem_cleancache_name(&handle, slot, object, index))
-		hit = tmem_front_get(&tmem_guest.front, &handle, page) == TMEMIF_OK;
+	if (!tmem_cleancache_name(&handle, slot, object, index))
+		return -1;
+	if (!READ_ONCE(tmem_cleancache_used[slot]))
+		status = TMEMIF_MISS;
+	else if (tmem_hook_connected())
+		status = tmem_front_get(&tmem_guest.front, &handle, page);
+	hit = status == TMEMIF_OK;
+	if (hit || status == TMEMIF_MISS)
+		tmem_cleancache_mark_absent(slot, page);
 	tmem_hook_count(hit ? TMEM_CLEANCACHE_GET_HIT : TMEM_CLEANCACHE_GET_MISS);
 	return hit ? 0 : -1;
 }
