@@ -57,7 +57,11 @@ static bool is_same_filled(const uint64_t *words)
 static void detect_same_filled(struct tmem_front_op *op)
 {
 	uint64_t *words = tmem_os_page_map(op->page);
+	uint32_t i;
 
+	/* it will be read whole, here or when it is copied, and lies in no cache: all of it is asked for before any is waited for */
+	for (i = 0; i < WORDS_PER_PAGE; i += 8)
+		__builtin_prefetch(words + i);
 	if (is_same_filled(words)) {
 		op->request.flags = TMEMIF_REQUEST_SAME_FILLED;
 		op->request.value[0] = words[0];
@@ -85,6 +89,13 @@ static void answer_to_page(const struct tmem_front_queue *q, const struct tmemif
 	else
 		memcpy(words, tmem_ring_slot(q->memory, q->order, request->slot), TMEMIF_PAGE_BYTES);
 	tmem_os_page_unmap(page, words);
+}
+
+/* Who puts a page soon puts another: into the slot on top of the stack, which the service read last. */
+static void prefetch_next_slot(const struct tmem_front_queue *q)
+{
+	if (q->slots_free)
+		tmem_ring_prefetch_slot(tmem_ring_slot(q->memory, q->order, q->slots[q->slots_free - 1]));
 }
 
 /* ---- sending ---- */
@@ -167,6 +178,9 @@ static bool more_to_send(const struct tmem_front *front, const struct tmem_front
 
 bool tmem_front_pump_locked(struct tmem_front *front, struct tmem_front_queue *q)
 {
+	uint64_t credited = q->stats.put_credited;
+	bool doorbell;
+
 	if (q->state != TMEM_FRONT_STATE_CONNECTED)
 		return false;
 	while (tmem_ring_front_room(&q->ring) && more_to_send(front, q)) {
@@ -177,10 +191,13 @@ bool tmem_front_pump_locked(struct tmem_front *front, struct tmem_front_queue *q
 		else
 			send_op(front, q, tmem_front_pop(&q->backlog, &q->backlog_end));
 	}
-	if (q->ring.request_prod == q->ring.request_published || !tmem_ring_front_publish(&q->ring))
+	if (q->ring.request_prod == q->ring.request_published)
 		return false;
-	q->stats.doorbells_sent++;
-	return true;
+	doorbell = tmem_ring_front_publish(&q->ring);
+	q->stats.doorbells_sent += doorbell;
+	if (q->stats.put_credited != credited)
+		prefetch_next_slot(q);
+	return doorbell;
 }
 
 /* ---- receiving ---- */
@@ -244,6 +261,7 @@ static bool take_answer(struct tmem_front_queue *q, uint32_t position, const str
 
 void tmem_front_consume_locked(struct tmem_front *front, struct tmem_front_queue *q)
 {
+	uint64_t answered = q->stats.put_answered;
 	uint32_t pending;
 
 	(void)front;
@@ -264,6 +282,8 @@ void tmem_front_consume_locked(struct tmem_front *front, struct tmem_front_queue
 			return;
 		}
 	}
+	if (q->stats.put_answered != answered)
+		prefetch_next_slot(q);
 }
 
 bool tmem_front_arm_locked(struct tmem_front_queue *q)
@@ -472,24 +492,4 @@ uint32_t tmem_front_poll(struct tmem_front *front, uint32_t queue)
 		doorbell = tmem_front_pump_locked(front, q);
 	tmem_front_settle(front, q, doorbell);
 	return consumed;
-}
-
-/**
- * tmem_front_interrupt() - the service rang a queue's doorbell
- * @front: a front whose owner has no wait()
- * @queue: number of the queue
- *
- * Context: where the OS completes I/O; takes short locks; calls done().
- * Return: whether a doorbell had been asked for. Its answer may have been taken already, so one without is no sign of malice.
- */
-bool tmem_front_interrupt(struct tmem_front *front, uint32_t queue)
-{
-	struct tmem_front_queue *q = &front->queue[queue];
-	bool wanted;
-
-	tmem_os_acquire(&q->lock);
-	wanted = q->armed;
-	q->armed = false;
-	tmem_front_settle(front, q, tmem_front_serve_locked(front, q));
-	return wanted;
 }

@@ -123,6 +123,26 @@ void tmem_front_submit_polling(struct tmem_front *front, struct tmem_front_op *o
 }
 
 /**
+ * tmem_front_interrupt() - the service rang a queue's doorbell
+ * @front: a front whose owner has no wait()
+ * @queue: number of the queue
+ *
+ * Context: where the OS completes I/O; takes short locks; calls done().
+ * Return: whether a doorbell had been asked for. Its answer may have been taken already, so one without is no sign of malice.
+ */
+bool tmem_front_interrupt(struct tmem_front *front, uint32_t queue)
+{
+	struct tmem_front_queue *q = &front->queue[queue];
+	bool wanted;
+
+	tmem_os_acquire(&q->lock);
+	wanted = q->armed;
+	q->armed = false;
+	tmem_front_settle(front, q, tmem_front_serve_locked(front, q));
+	return wanted;
+}
+
+/**
  * tmem_front_wait() - wait for the completion of an operation
  * @front: the front
  * @op: submitted, without done()

@@ -276,6 +276,7 @@ void Engine::Impl::release_if_empty(uint32_t number, uint32_t extent) {
 // ---- get ----
 
 Status Engine::Impl::read(RecordRef record, PageBuffer page, GetAnswer& answer) {
+  arena->prefetch_payload(record);  // all of it at once; what was looked ahead is there already
   look_ahead_slot();
   const bool sound = arena->verify(record);
   look_ahead_payload();

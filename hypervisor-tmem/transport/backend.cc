@@ -92,11 +92,10 @@ Uuid uuid_of(const tmemif_request& r) {
   return uuid;
 }
 
-// The other side wrote these lines last (a put) or will read them next (a get): fetching them takes longer than looking at
-// one request, and less time than compressing a page. Into the second level: the first is the compressor's.
-template <int kForWriting>
+// The front wrote these lines last: fetching them takes longer than looking at one request, and less time than compressing a
+// page. Into the second level: the first is the compressor's.
 void prefetch_page(const std::byte* page) {
-  for (size_t line = 0; line < kPageBytes; line += 64) __builtin_prefetch(page + line, kForWriting, 2);
+  for (size_t line = 0; line < kPageBytes; line += 64) __builtin_prefetch(page + line, 0, 2);
 }
 
 }  // namespace
@@ -143,7 +142,7 @@ Backend::Progress Backend::drain(uint32_t requests_max) {
   uint32_t count = std::min({pending, requests_max, kDrainRequestsMax, ring_.shared.entries - 1});
   for (uint32_t i = 0; i < count; ++i) batch_[i] = tmem_ring_back_take(&ring_);
   const uint64_t work_before = engine_.work_done();
-  prefetch(batch_[0]);
+  prefetch_slot(batch_[0]);
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 1 < count) prefetch(batch_[i + 1]);
     const tmemif_response response = handle(batch_[i]);
@@ -169,12 +168,17 @@ Backend::Progress Backend::drain(uint32_t requests_max) {
 
 bool Backend::arm() { return tmem_ring_back_arm(&ring_) == 0; }
 
+// What the request behind the one in hand will touch.
 void Backend::prefetch(const tmemif_request& r) const {
   if (r.op < TMEMIF_OP_PUT || r.op > TMEMIF_OP_FLUSH_PAGE) return;
   engine_.prefetch(channel_.client(), handle_of(r));
+  prefetch_slot(r);
+}
+
+void Backend::prefetch_slot(const tmemif_request& r) const {
   if (r.slot >= ring_.shared.entries) return;
-  if (r.op == TMEMIF_OP_PUT) prefetch_page<0>(slot(r));
-  if (r.op == TMEMIF_OP_GET) prefetch_page<1>(slot(r));
+  if (r.op == TMEMIF_OP_PUT) prefetch_page(slot(r));
+  if (r.op == TMEMIF_OP_GET) tmem_ring_prefetch_slot(slot(r));
 }
 
 tmemif_response Backend::handle(const tmemif_request& r) {

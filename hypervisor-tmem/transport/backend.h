@@ -49,6 +49,7 @@ class Backend {
 
  private:
   void prefetch(const tmemif_request& request) const;
+  void prefetch_slot(const tmemif_request& request) const;
   tmemif_response handle(const tmemif_request& request);
   tmemif_status dispatch(const tmemif_request& request, tmemif_response& response);
   tmemif_status query(const tmemif_request& request);

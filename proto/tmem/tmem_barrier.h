@@ -9,7 +9,9 @@
  *   tmem_load_once(p)         one load, not torn and not repeated by the compiler; no ordering
  *   tmem_store_once(p, v)     one store, likewise
  *
- * Objects are uint32_t, naturally aligned, in memory shared with a peer that is not trusted.
+ * Objects are uint32_t, naturally aligned, in memory shared with a peer that is not trusted. And one word about time only:
+ *
+ *   tmem_prefetch_write(p)    the line at p comes to this processor, taken from the peer's, because it will be written
  */
 #ifndef TMEM_BARRIER_H
 #define TMEM_BARRIER_H
@@ -19,6 +21,7 @@
 #include <linux/types.h>
 #include <asm/barrier.h>
 #include <linux/compiler.h>
+#include <linux/prefetch.h>
 
 /* virt_*: a guest of one CPU still shares memory with a service on another. */
 #define tmem_load_acquire(p) virt_load_acquire(p)
@@ -26,6 +29,7 @@
 #define tmem_fence() virt_mb()
 #define tmem_load_once(p) READ_ONCE(*(p))
 #define tmem_store_once(p, v) WRITE_ONCE(*(p), v)
+#define tmem_prefetch_write(p) prefetchw(p)
 
 #else
 
@@ -55,6 +59,16 @@ static inline uint32_t tmem_load_once(const uint32_t *p)
 static inline void tmem_store_once(uint32_t *p, uint32_t v)
 {
 	__atomic_store_n(p, v, __ATOMIC_RELAXED);
+}
+
+static inline void tmem_prefetch_write(const void *p)
+{
+#ifdef __x86_64__
+	/* what the builtin becomes on a generic x86 leaves the line with the peer, to be asked for again by the write */
+	__asm__ __volatile__("prefetchw %0" : : "m"(*(const char *)p));
+#else
+	__builtin_prefetch(p, 1);
+#endif
 }
 
 #endif

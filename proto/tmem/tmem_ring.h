@@ -42,6 +42,15 @@ static inline void *tmem_ring_slot(void *queue, uint32_t order, uint32_t slot)
 	return (char *)queue + (size_t)(TMEMIF_RING_PAGES(order) + slot) * TMEMIF_PAGE_BYTES;
 }
 
+/* A slot that the peer touched last and we write next: its lines come together, before the first of them is waited for. */
+static inline void tmem_ring_prefetch_slot(const void *slot)
+{
+	uint32_t at;
+
+	for (at = 0; at < TMEMIF_PAGE_BYTES; at += 64)
+		tmem_prefetch_write((const char *)slot + at);
+}
+
 /* Did a producer that moved from old_prod to new_prod pass the event index, so that the peer wants the doorbell? */
 static inline int tmem_ring_passed(uint32_t event, uint32_t old_prod, uint32_t new_prod)
 {
@@ -98,8 +107,10 @@ static inline int tmem_ring_front_publish(struct tmem_ring_front *f)
 /* Responses to consume, or TMEM_RING_BROKEN when the back claims more than there are requests. */
 static inline uint32_t tmem_ring_front_pending(const struct tmem_ring_front *f)
 {
-	uint32_t pending = tmem_load_acquire(&f->shared.control->response_prod) - f->response_cons;
+	uint32_t pending;
 
+	__builtin_prefetch(&f->shared.responses[f->response_cons & (f->shared.entries - 1u)]); /* with the index, not after it */
+	pending = tmem_load_acquire(&f->shared.control->response_prod) - f->response_cons;
 	return pending <= (uint32_t)(f->request_published - f->response_cons) ? pending : TMEM_RING_BROKEN;
 }
 
@@ -166,7 +177,11 @@ static inline uint32_t tmem_ring_back_init(struct tmem_ring_back *b, struct tmem
 /* Requests to consume, or TMEM_RING_BROKEN when the front claims more than the ring holds. */
 static inline uint32_t tmem_ring_back_pending(const struct tmem_ring_back *b)
 {
-	uint32_t pending = tmem_load_acquire(&b->shared.control->request_prod) - b->request_cons;
+	uint32_t pending;
+
+	/* the next request is a cache miss away as well: whoever polls has it with the index, not after it */
+	__builtin_prefetch(&b->shared.requests[b->request_cons & (b->shared.entries - 1u)]);
+	pending = tmem_load_acquire(&b->shared.control->request_prod) - b->request_cons;
 
 	return pending <= b->shared.entries ? pending : TMEM_RING_BROKEN;
 }
