@@ -173,7 +173,8 @@ void Connection::start_front(const Link& link) {
 Connection::Attempt Connection::connect_once(std::shared_ptr<Link>& link, std::string& error) {
   link = std::make_shared<Link>();
   if (!link->dial(options_.socket)) {
-    error = options_.socket + ": " + std::strerror(errno) + "; is xen-tmemd running?";
+    const bool other_kind = errno == EPROTOTYPE;
+    error = options_.socket + ": " + std::strerror(errno) + (other_kind ? "; is this the socket for clients?" : "; is xen-tmemd running?");
     return Attempt::kLater;
   }
   if (::send(link->socket, &hello_, sizeof(hello_), MSG_NOSIGNAL) != static_cast<ssize_t>(sizeof(hello_)) || !link->receive()) {

@@ -45,6 +45,24 @@ TEST(ControlClient, ADeadSocketIsUnreachable) {
   rmdir(directory);
 }
 
+TEST(ControlClient, TheSocketOfClientsIsToldFromTheControlSocket) {
+  char directory[] = "/tmp/tmem-other-XXXXXX";
+  ASSERT_TRUE(mkdtemp(directory));
+  std::string path = std::string(directory) + "/memfd.sock";
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), path.size());
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+  ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(fd, 1), 0);
+  Ran ran = run_tool({"--socket", path, "list"});
+  EXPECT_EQ(ran.status, 4);
+  EXPECT_THAT(ran.err, HasSubstr("that is the socket of clients"));
+  close(fd);
+  unlink(path.c_str());
+  rmdir(directory);
+}
+
 TEST(ControlClient, AnImpossibleSocketPathIsAUsageError) {
   EXPECT_EQ(run_tool({"--socket", std::string(200, 'x'), "list"}).status, 2);
 }
@@ -159,6 +177,7 @@ TEST(Cli, AWrongWordIsNamedWithTheNearestRightOne) {
       {{"destroy"}, "unknown command 'destroy'; did you mean 'destroy-pool'?"},
       {{"xyzzy"}, "unknown command 'xyzzy'; see xen-tmemctl --help"},
       {{"list", "--jsno"}, "unknown option '--jsno'; did you mean '--json'?"},
+      {{"--json", "list"}, "option '--json' stands behind its command: xen-tmemctl list --json"},
       {{"--socekt", "/x", "list"}, "unknown option '--socekt'; did you mean '--socket'?"},
       {{"li\033st\n"}, "unknown command 'li?st?'; did you mean 'list'?"},
   };

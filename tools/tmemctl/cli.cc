@@ -75,6 +75,7 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
     const std::vector<std::string> words = expected_words(command, is_option);
     if (words.empty()) break;
     const std::string_view near = nearest_word(word, std::vector<std::string_view>(words.begin(), words.end()));
+    if (near == word) return "option '" + printable(word) + "' stands behind its command: " + command_path(command) + " " + printable(word);
     return std::string("unknown ") + (is_option ? "option '" : "command '") + printable(word) + "'; " +
            (near.empty() ? help : "did you mean '" + std::string(near) + "'?");
   }

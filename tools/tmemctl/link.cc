@@ -29,6 +29,8 @@ std::string connect_advice(int error) {
       return "this user may not use the socket; run as root";
     case EAGAIN:
       return "the service does not accept connections; it is busy or stuck. See: systemctl status xen-tmemd";
+    case EPROTOTYPE:
+      return "that is the socket of clients (memfd-socket); name the other, control-socket in the configuration, with --socket";
     default:
       return system_text(error);
   }
