@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Guest kernels that Debian does not build, from Debian's source package: with both hooks, cleancache and frontswap.
+"""Guest kernels that Debian does not build, from Debian's source package: with both hooks, cleancache and frontswap; and such
+a kernel that watches itself.
 
 Everything is built in, so the kernel has no modules but ours. Built once for each content (package version, options, compiler) below
 the cache; some minutes on two quiet cores. What building needs is installed with apt.
@@ -28,13 +29,13 @@ class BuiltKernel:
         return []
 
 
-def hooks_kernel(series="5.10"):
-    """A kernel of the series that has frontswap and cleancache."""
+def hooks_kernel(series="5.10", debug=False):
+    """A kernel of the series that has frontswap and cleancache; with lock and memory debugging if wanted."""
     packages.ensure_tools(*NEEDED)
-    config = LAB / "kernels" / f"{series}-hooks.config"
+    config = b"".join((LAB / "kernels" / f"{series}-{part}.config").read_bytes() for part in ["hooks", *(["debug"] if debug else [])])
     source = packages.source(series, SOURCES[series])
     compiler = call("gcc", "--version").splitlines()[0]
-    tree = CACHE / "kernels" / digest(source.parent.parent.parent.name, config.read_bytes(), compiler)
+    tree = CACHE / "kernels" / digest(source.parent.parent.parent.name, config, compiler)
     if not (tree / "built").exists():
         _build(source, config, tree)
     return BuiltKernel(tree)
@@ -46,7 +47,8 @@ def _build(source, config, tree):
         tree.mkdir(parents=True)
         call("tar", "--strip-components=1", "-C", tree, "-xf", source)
         (tree / "unpacked").touch()
-    _make(tree, "allnoconfig", f"KCONFIG_ALLCONFIG={config}")
+    (tree / "lab.config").write_bytes(config)
+    _make(tree, "allnoconfig", "KCONFIG_ALLCONFIG=lab.config")
     _make(tree, f"-j{os.cpu_count()}", "vmlinux", "modules")
     call("strip", "-o", tree / "vmlinux.stripped", tree / "vmlinux")
     (tree / "vmlinux.stripped").rename(tree / "vmlinux")
@@ -60,8 +62,8 @@ def _make(tree, *words):
 
 
 def module(kernel, out):
-    """tmem.ko for a built kernel."""
-    built = subprocess.run([LAB.parent / "kernel/build-module", kernel.tree, out / "module-hooks"], capture_output=True, text=True, check=False)
+    """tmem.ko for a built kernel. Without W=1: in a kernel as small as this its own headers have warnings then."""
+    built = subprocess.run([LAB.parent / "kernel/build-module", kernel.tree, out / "module-hooks", "W="], capture_output=True, text=True, check=False)
     if built.returncode != 0:
         raise LabError(f"the module does not build for {kernel.release}:\n{built.stderr[-2000:]}")
     return built.stdout.strip().splitlines()[-1]

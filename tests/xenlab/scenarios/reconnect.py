@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""Swap and files in tmem: its service is killed, the guest saved and restored, the tmem domain replaced; a 5.10 kernel with both hooks."""
+
+from lib import hooks, kernels, tmem
+from lib.files import Files
+
+KILLS = 3
+
+
+def scenario(lab):
+    kernel = kernels.hooks_kernel()
+    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("files", 64), lab.Disk("swap", 64)])
+    service = tmem.Domain(lab, dom0)
+    disks = f'disk=["phy:{dom0.disk("files")},xvda,w", "phy:{dom0.disk("swap")},xvdb,w"]'
+    guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=56, config=["tmem=1", disks]).create()
+    files = Files(lab, guest, count=8, mebibytes=3)
+    hooks.swap_on_disk(guest, "/dev/xvdb")
+    hooks.load(guest, "reconnect_s=60")
+    job = guest.start("exec pressure 32 1000000 7")
+    goes_on(lab, dom0, guest, job, files, "at first")
+
+    for number in range(KILLS):
+        service.kill()
+        goes_on(lab, dom0, guest, job, files, f"after kill {number + 1}")
+    lab.equal(guest.console.count("connected to dom"), 1, "connections that the guest made")
+
+    image = guest.save()
+    guest.restore(image)
+    tmem.connected(guest)
+    goes_on(lab, dom0, guest, job, files, "after save and restore")
+    lab.equal(hooks.count(guest, "frontswap_lost"), 0, "pages lost so far")
+
+    connections = guest.console.count("connected to dom")
+    service.domain.destroy()
+    service.create()
+    dom0.poll(lambda: guest.console.count("connected to dom") > connections, 300, "the guest to connect to the new domain")
+    dom0.poll(lambda: job.code is not None, 900, "the job to miss a page")
+    lab.equal((job.code, "is not" in job.out), (128 + 7, False), f"the job's end: SIGBUS and no wrong word ({job.out[-200:]})")
+    job = guest.start("exec pressure 32 1000000 8")
+    goes_on(lab, dom0, guest, job, files, "with the new domain")
+    job.kill()
+    guest.must_live()
+
+
+def goes_on(lab, dom0, guest, job, files, when):
+    """Pages come from tmem, swapped ones and those of files, and the job still finds every word right."""
+    for name in ("frontswap_loaded", "cleancache_get_hit"):
+        more = hooks.count(guest, name) + 300
+        for _ in range(20):
+            files.read(when)
+            if hooks.count(guest, name) > more:
+                break
+        lab.expect(hooks.count(guest, name) > more, f"{name} does not grow {when}")
+    lab.equal(job.code, None, f"the job's end {when} ({job.out[-200:]})")
