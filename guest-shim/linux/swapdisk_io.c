@@ -68,6 +68,7 @@ static void tmem_disk_read(struct tmem_disk_io *io, bool last)
 	u8 state = READ_ONCE(io->disk->state[io->page]);
 
 	tmem_disk_count(io->disk, TMEM_DISK_NUM_READS);
+	tmem_disk_name_page(io, TMEMIF_OP_GET); /* also what never gets there is told by this from a write */
 	if ((state & (TMEM_PAGE_FREED | TMEM_PAGE_LOST)) == TMEM_PAGE_LOST) {
 		tmem_disk_count(io->disk, TMEM_DISK_LOST_READS);
 		tmem_disk_end_io(io, true);
@@ -76,7 +77,6 @@ static void tmem_disk_read(struct tmem_disk_io *io, bool last)
 		flush_dcache_page(io->data);
 		tmem_disk_end_io(io, false);
 	} else if (state & TMEM_PAGE_STORED) {
-		tmem_disk_name_page(io, TMEMIF_OP_GET);
 		io->op.done = tmem_disk_get_done;
 		if (last)
 			tmem_front_submit_polling(&tmem_guest.front, &io->op);
@@ -131,6 +131,7 @@ static void tmem_disk_write(struct tmem_disk_io *io)
 	bool at_limit = tmem_disk_at_limit(disk) && !(READ_ONCE(disk->state[io->page]) & TMEM_PAGE_STORED);
 
 	tmem_disk_count(disk, TMEM_DISK_NUM_WRITES);
+	tmem_disk_name_page(io, TMEMIF_OP_PUT);
 	if (disk->sums)
 		disk->sums[io->page] = tmem_disk_sum(io->data);
 	/* What the backing device has of before is old from here on. */
@@ -148,7 +149,6 @@ static void tmem_disk_write(struct tmem_disk_io *io)
 		atomic_set(&io->ways, 2);
 		tmem_disk_backing_io(io, true);
 	}
-	tmem_disk_name_page(io, TMEMIF_OP_PUT);
 	io->op.done = tmem_disk_put_done;
 	tmem_front_submit(&tmem_guest.front, &io->op);
 }
