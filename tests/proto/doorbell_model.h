@@ -45,3 +45,4 @@ static inline uint32_t tmem_load_acquire(const uint32_t* p) { return model::acce
 static inline void tmem_store_once(uint32_t* p, uint32_t v) { model::access({model::Kind::kStore, p, v}); }
 static inline void tmem_store_release(uint32_t* p, uint32_t v) { model::access({model::Kind::kStore, p, v}); }
 static inline void tmem_fence() { model::access({model::Kind::kFence}); }
+static inline void tmem_prefetch_write(const void*) {}  // about time only
