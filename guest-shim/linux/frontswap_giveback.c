@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Bringing pages back from the service, into memory and from there to the swap device: all of them, so that the module can
- * leave (frontswap=0), or down to a number (pages_target, or dom0's request: frontswap_request.c). Stopped by a signal or for lack of memory it ends with an error,
- * and what is still in the service stays there.
+ * leave (frontswap=0), or down to a number (pages_target, or dom0's request: frontswap_request.c). Stopped by a signal or for
+ * lack of memory it ends with an error, and what is still in the service stays there.
  *
  * The kernel does the walking, as it does for swapoff: frontswap_shrink(), a batch at a time. A last batch that is all there
  * is does not end before the whole swap area is empty, or a signal is pending. So when the goal is reached the walker is told

@@ -2,13 +2,14 @@
 /*
  * cleancache: clean pages that leave the page cache, kept in an ephemeral pool for each file system, private or shared.
  *
- * A put comes with the page cache's lock held: it is sent if there is room for it, and dropped otherwise. Pages leave in bursts,
- * faster than the service takes them; so room is waited for, a fraction of a millisecond and only as long as the service is seen
- * to work. A put that is dropped is a flush if the pool may have an older page of that name; and a flush that finds no free
- * operation spoils the pool, which is then made anew. A page that was asked for and has not been changed since has no older one:
- * the get took it, or there was none. Such pages are marked by a number in page->private, which is nobody's as long as the page has
- * no buffers; who gives it buffers or takes them away also takes the mark. Gets wait, and take the page out of the pool; without a connection they
- * miss at once, which is no harm: as long as the page is in the page cache nobody asks, and when it leaves it is put or flushed.
+ * A put comes with the page cache's lock held: it is sent if there is room for it, and dropped otherwise. Pages leave in
+ * bursts, faster than the service takes them; so room is waited for, a fraction of a millisecond and only as long as the
+ * service is seen to work. A put that is dropped is a flush if the pool may have an older page of that name; and a flush that
+ * finds no free operation spoils the pool, which is then made anew. A page that was asked for and has not been changed since
+ * has no older one: the get took it, or there was none. Such pages are marked by a number in page->private, which is nobody's
+ * as long as the page has no buffers; who gives it buffers or takes them away also takes the mark. Gets wait, and take the
+ * page out of the pool; without a connection they miss at once, which is no harm: as long as the page is in the page cache
+ * nobody asks, and when it leaves it is put or flushed.
  *
  * Whoever submits may complete the I/O of our swap disks, and with it lock page caches of files that lie there. So file systems on
  * these disks are left alone: nothing is put, and a pool that has nothing is not asked.
