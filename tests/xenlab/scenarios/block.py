@@ -30,9 +30,9 @@ def no_errors(lab, guest, disk="tmemswap0"):
 def one_disk(lab, service, guest):
     """No backing device: everything is in the service. Then a discard of the whole disk leaves nothing there."""
     load(guest, "disksize_mb=64")
-    diskio.fio(guest, "/dev/tmemswap0", "--rw=randrw", "--bs=4k", "--size=24M", "--ioengine=libaio", "--iodepth=32")
-    diskio.fio(guest, "/dev/tmemswap0", "--rw=randtrimwrite", "--bs=4k", "--size=24M", "--ioengine=libaio", "--iodepth=32")
-    diskio.fio(guest, "/dev/tmemswap0", "--rw=randwrite", "--bsrange=8k-64k", "--size=16M", "--ioengine=libaio", "--iodepth=8")
+    diskio.fio(guest, "/dev/tmemswap0", "--rw=randrw", "--bs=4k", "--size=8M", "--ioengine=libaio", "--iodepth=32")
+    diskio.fio(guest, "/dev/tmemswap0", "--rw=randtrimwrite", "--bs=4k", "--size=8M", "--ioengine=libaio", "--iodepth=32")
+    diskio.fio(guest, "/dev/tmemswap0", "--rw=randwrite", "--bsrange=8k-64k", "--size=6M", "--ioengine=libaio", "--iodepth=8")
     diskio.fio(guest, "/dev/tmemswap0", "--rw=randwrite", "--bs=1536", "--size=3M", "--ioengine=psync")
     lab.expect(tmem.disk_stat(guest, "partial_io") > 1000, "no part of a page was written")
     lab.expect(tmem.disk_stat(guest, "discards") > 0, "nothing was trimmed")
@@ -61,12 +61,12 @@ def backed(lab, dom0, guest):
     """What is above the limit goes to the backing device, and comes back from there; then write-through."""
     backing = guest.plug_disk(dom0.disk("backing"))
     load(guest, f"disksize_mb=48 backing={backing}")
-    guest.run("echo 8M > /sys/block/tmemswap0/tmem/mem_limit")
-    diskio.fio(guest, "/dev/tmemswap0", "--rw=randtrimwrite", "--bs=4k", "--size=24M", "--ioengine=libaio", "--iodepth=16")
+    guest.run("echo 4M > /sys/block/tmemswap0/tmem/mem_limit")
+    diskio.fio(guest, "/dev/tmemswap0", "--rw=randtrimwrite", "--bs=4k", "--size=12M", "--ioengine=libaio", "--iodepth=16")
     no_errors(lab, guest)
     lab.expect(tmem.disk_stat(guest, "bdev_num_writes") > 1000, "the backing device was not used")
     # Each write looks at the limit by itself: those under way together may pass it together.
-    lab.expect(tmem.disk_stat(guest, "orig_data_size") <= 8 * MIB + 256 * 4096, "the limit does not hold")
+    lab.expect(tmem.disk_stat(guest, "orig_data_size") <= 4 * MIB + 256 * 4096, "the limit does not hold")
     guest.run("rmmod tmem")
 
     load(guest, f"disksize_mb=48 writethrough=1 backing={backing}")
@@ -84,7 +84,7 @@ def several(lab, guest):
     number = guest.run("echo 32 > /sys/module/tmem/parameters/disksize_mb && cat /sys/class/tmem-control/hot_add").out.strip()
     lab.equal(number, "2", "the number of the hot-added disk")
     lab.equal(tmem.disk_stat(guest, "disksize", "tmemswap2"), 32 * MIB, "its size")
-    diskio.fio(guest, "/dev/tmemswap0:/dev/tmemswap1:/dev/tmemswap2", "--rw=randtrimwrite", "--bs=4k", "--size=24M",
+    diskio.fio(guest, "/dev/tmemswap0:/dev/tmemswap1:/dev/tmemswap2", "--rw=randtrimwrite", "--bs=4k", "--size=9M",
                "--ioengine=libaio", "--iodepth=16")
     for disk in ("tmemswap0", "tmemswap1", "tmemswap2"):
         no_errors(lab, guest, disk)
