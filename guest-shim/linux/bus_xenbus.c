@@ -19,6 +19,7 @@
 #include <xen/grant_table.h>
 #include <xen/interface/grant_table.h>
 #include <xen/page.h>
+#include <xen/xen-ops.h>
 #include <xen/xenbus.h>
 
 #include "tmem/tmem_xs.h"
@@ -405,6 +406,23 @@ static int tmem_bus_suspend(struct xenbus_device *device)
 	return 0;
 }
 
+/*
+ * The processors run again, tasks not yet. Whether the image goes on or this domain, the image can claim what we had: nothing more
+ * may be sent before we have claimed it.
+ */
+static int tmem_bus_thawing(struct notifier_block *block, unsigned long event, void *data)
+{
+	mutex_lock(&tmem_guest.lock);
+	if (tmem_bus.suspended)
+		tmem_guest_lost();
+	mutex_unlock(&tmem_guest.lock);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block tmem_bus_resume_block = {
+	.notifier_call = tmem_bus_thawing,
+};
+
 /* A new domain, new grants: the handshake starts over when the backend is in InitWait. */
 static int tmem_bus_resume(struct xenbus_device *device)
 {
@@ -430,7 +448,7 @@ static void tmem_bus_awake(struct xenbus_watch *watch, const char *path, const c
 	mutex_lock(&tmem_guest.lock);
 	device = tmem_bus.device;
 	if (tmem_bus.suspended)
-		tmem_guest_lost(); /* the image claims what we had: nothing more is sent before we have claimed it */
+		tmem_guest_lost(); /* it is already, unless the suspend was called off before the processors stopped */
 	backend = tmem_bus.suspended ? xenbus_read(XBT_NIL, device->nodename, TMEM_XS_BACKEND, NULL) : ERR_PTR(-ENOENT);
 	if (!IS_ERR(backend)) {
 		tmem_bus.suspended = false;
@@ -472,15 +490,19 @@ int tmem_bus_init(void)
 	if (error)
 		return error;
 	error = register_xenbus_watch(&tmem_bus_watch);
-	if (error)
+	if (error) {
 		xenbus_unregister_driver(&tmem_bus_driver);
-	return error;
+		return error;
+	}
+	xen_resume_notifier_register(&tmem_bus_resume_block);
+	return 0;
 }
 
 void tmem_bus_exit(void)
 {
 	u32 i;
 
+	xen_resume_notifier_unregister(&tmem_bus_resume_block);
 	unregister_xenbus_watch(&tmem_bus_watch);
 	xenbus_unregister_driver(&tmem_bus_driver);
 	for (i = 0; i < TMEMIF_QUEUES_MAX; i++) {
