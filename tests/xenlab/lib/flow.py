@@ -11,7 +11,7 @@ KEYS = "memory/tmem/selfballoon"
 REPORT = "data/tmem/selfballoon"
 
 
-def guest(lab, name="g1", kernel="6.1", module=False, **options):
+def guest(lab, name="g1", kernel="6.1", module=False, also=(), **options):
     """A guest with the daemon, and with the guest module where it is to swap into tmem."""
     path = f"{tmem.BUILD}/{DAEMON}"
     if not os.path.exists(path):
@@ -23,7 +23,7 @@ def guest(lab, name="g1", kernel="6.1", module=False, **options):
         if driver:
             image.module(driver)
 
-    return lab.guest(name, kernel=kernel, programs=["pressure"], customize=customize, **options)
+    return lab.guest(name, kernel=kernel, programs=["pressure", *also], customize=customize, **options)
 
 
 def start(guest_, arguments="--debug"):

@@ -2,24 +2,17 @@
 """Measures swapping of twice the guest's free memory to tmem, to zram and to a disk as slow as an SSD: time, latency, events a page."""
 
 import json
-import subprocess
 
-from lib import tmem
-from lib.base import LabError
-
-KILLED = 128 + 9
+from lib import ssd, swapbench, tmem
 
 SIZES = (156, 104)          # MiB: twice what the guest has free, and a third more than that
 TOUCHES = 10000
-SSD_READ_US = 90            # a read of 4 KiB from a good SATA or a cheap NVMe disk, one at a time
-SSD_PARALLEL = 8            # writes are many at a time: it takes so many more of them
 POLL_GUEST_US, POLL_SERVICE_US = 20, 50     # the defaults, for a processor that is not emulated
 
 
 def scenario(lab):
-    slower = slowdown(lab)
-    reads = int(1e6 / (SSD_READ_US * slower))
-    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("ssd", 256, iops_read=reads, iops_write=reads * SSD_PARALLEL)])
+    slower = ssd.slowdown(lab)
+    dom0 = lab.boot(customize=tmem.add_programs, disks=[ssd.disk(lab, "ssd", 256, slower)])
     tmem.Domain(lab, dom0, options=f"poll-window-us={int(POLL_SERVICE_US * slower)}")
     guest = tmem.guest(lab, memory=128, load=False, also=["swapbench"], modules=["lz4"], config=["tmem=1"]).create()
     guest.run(f"insmod /root/tmem.ko disksize_mb=192 poll_us={int(POLL_GUEST_US * slower)}")
@@ -27,7 +20,7 @@ def scenario(lab):
     guest.run("echo lz4 > /sys/block/zram0/comp_algorithm; echo 192M > /sys/block/zram0/disksize")
     devices = {"tmem": "/dev/tmemswap0", "zram": "/dev/zram0", "disk": guest.plug_disk(dom0.disk("ssd"))}
     runs = {name: [run(guest, device, size) for size in SIZES] for name, device in devices.items()}
-    figures = {"slowdown": slower, "disk_reads_per_second": reads, "touches": TOUCHES, "sizes": SIZES, "runs": runs}
+    figures = {"slowdown": slower, "disk_reads_per_second": ssd.reads_per_second(slower), "touches": TOUCHES, "sizes": SIZES, "runs": runs}
     (lab.out / "figures.json").write_text(json.dumps(figures, indent=1))
     (lab.out / "figures").write_text(table(figures))
     for name, all_of_it in runs.items():
@@ -36,14 +29,6 @@ def scenario(lab):
     for name in ("failed_reads", "failed_writes"):
         lab.equal(tmem.disk_stat(guest, name), 0, name)
     guest.must_live()
-
-
-def slowdown(lab):
-    """How much slower the emulated processor does the same work than this machine's own."""
-    native = subprocess.run([lab.program("swapbench"), "cpu"], capture_output=True, text=True, check=True).stdout
-    lab.boot(label="calibrate", programs=["swapbench"])
-    emulated = lab.dom0.run("swapbench cpu").out
-    return float(emulated.split("=")[1]) / float(native.split("=")[1])
 
 
 def events(domain, name):
@@ -61,14 +46,11 @@ def run(guest, device, mebibytes):
     """The figures of one run, or None where the guest ran out of memory: what zram keeps takes of the guest's own."""
     tmem.swap_on(guest, device)
     begun = pages(guest), events(guest, "tmem"), doorbells(guest)
-    job = guest.run(f"swapbench {mebibytes} {TOUCHES}", timeout=1800, check=False)
+    found = swapbench.run(guest, mebibytes, TOUCHES)
     ended = pages(guest), events(guest, "tmem"), doorbells(guest)
     guest.run(f"swapoff {device}")
-    if job.code == KILLED:
+    if found is None:
         return None
-    if job.code != 0:
-        raise LabError(f"swapbench on {device}: {job.out}{job.err}")
-    found = {key: float(value) for key, value in (word.split("=") for word in job.out.split()[1:])}
     moved = ended[0] - begun[0]
     return {**found, "pages": moved, "events_per_page": (ended[1] - begun[1]) / moved, "hypercalls_per_page": (ended[2] - begun[2]) / moved}
 

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+"""Disks of dom0 that stand to the emulated processor as an SSD stands to this machine's own."""
+
+import subprocess
+
+READ_US = 90        # a read of 4 KiB from a good SATA or a cheap NVMe disk, one at a time
+PARALLEL = 8        # writes are many at a time: it takes so many more of them
+
+
+def slowdown(lab):
+    """How much slower the emulated processor does the same work than this machine's own."""
+    native = subprocess.run([lab.program("swapbench"), "cpu"], capture_output=True, text=True, check=True).stdout
+    lab.boot(label="calibrate", programs=["swapbench"])
+    emulated = lab.dom0.run("swapbench cpu").out
+    return float(emulated.split("=")[1]) / float(native.split("=")[1])
+
+
+def reads_per_second(slower):
+    return int(1e6 / (READ_US * slower))
+
+
+def disk(lab, name, megabytes, slower):
+    reads = reads_per_second(slower)
+    return lab.Disk(name, megabytes, iops_read=reads, iops_write=reads * PARALLEL)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""Bursts of four guests come in turn where memory is little more than half of what they want: tmem against zram against a disk."""
+
+import json
+
+from lib import flow, ssd, swapbench, tmem
+
+GUESTS, ROUNDS = 4, 2
+BURST, TOUCHES = 280, 20000     # of each guest: MiB, and how often it touches one of their pages
+WANTED = 352                    # MiB of a guest that could keep its burst in memory
+HOST, DOM0 = 1664, 768          # MiB: what is left is little more than half of GUESTS * WANTED
+SERVICE = 96                    # MiB that the tmem domain starts with; it lives of the same memory as the guests
+DISK = 384                      # MiB to swap to
+
+
+def scenario(lab):
+    slower = ssd.slowdown(lab)
+    ways = {"disk": disk, "zram": zram, "tmem": flowing}
+    runs = {name: way(lab, name, slower) for name, way in ways.items()}
+    figures = {"host_mib": runs["disk"]["host_mib"], "wanted_mib": GUESTS * WANTED, "burst_mib": BURST, "touches": TOUCHES, "slowdown": slower,
+               "disk_reads_per_second": ssd.reads_per_second(slower), "ways": {name: run["bursts"] for name, run in runs.items()}}
+    (lab.out / "figures.json").write_text(json.dumps(figures, indent=1))
+    (lab.out / "figures").write_text(table(figures))
+    total = {name: seconds(bursts) for name, bursts in figures["ways"].items()}
+    lab.expect(total["tmem"] is not None, "tmem: a burst was killed for want of memory")
+    for name in ("disk", "zram"):
+        lab.expect(total[name] is None or total["tmem"] < total[name], f"tmem took {total['tmem']:.1f} s for all bursts, {name} {total[name]:.1f} s")
+
+
+def boot(lab, name, disks=()):
+    """The host, and how much memory of it guests can have."""
+    dom0 = lab.boot(label=name, memory=HOST, dom0_memory=DOM0, customize=tmem.add_programs, disks=disks)
+    return dom0, flow.host_free_mib(dom0)
+
+
+def static(lab, dom0, free):
+    """Guests that share the host evenly, for good."""
+    memory = (free - 24) // GUESTS - 4
+    guests = [flow.guest(lab, f"g{number}", also=["swapbench"], memory=memory).create() for number in range(1, GUESTS + 1)]
+    lab.expect(flow.host_free_mib(dom0) < 64, "the guests have not got all of the host's memory")
+    return guests
+
+
+def disk(lab, name, slower):
+    dom0, free = boot(lab, name, [ssd.disk(lab, f"swap{number}", DISK, slower) for number in range(1, GUESTS + 1)])
+    guests = static(lab, dom0, free)
+    for guest in guests:
+        tmem.swap_on(guest, guest.plug_disk(dom0.disk(f"swap{guest.name[1:]}")))
+    return result(free, guests)
+
+
+def zram(lab, name, _):
+    dom0, free = boot(lab, name)
+    guests = static(lab, dom0, free)
+    for guest in guests:
+        guest.run(f"echo {DISK}M > /sys/block/zram0/disksize")
+        tmem.swap_on(guest, "/dev/zram0")
+    return result(free, guests)
+
+
+def flowing(lab, name, slower):
+    """Guests that may have what they want, and give what they do not need; the tmem domain has what nobody has."""
+    dom0, free = boot(lab, name)
+    tmem.Domain(lab, dom0, memory=SERVICE, maxmem=GUESTS * WANTED, options=f"poll-window-us={int(50 * slower)}",
+                config="breathe = on\nbreathe-reserve = 24M\nbreathe-interval = 1\n")
+    guests = []
+    for number in range(1, GUESTS + 1):
+        config = ["tmem=1", "tmem_selfballoon=1", "tmem_selfballoon_interval=1", f"maxmem={WANTED}"]
+        guest = flow.guest(lab, f"g{number}", module=True, also=["swapbench"], memory=140, config=config).create()
+        tmem.connected(guest)
+        tmem.swap_on(guest)
+        flow.start(guest)
+        guest.set_memory(WANTED)
+        guests.append(guest)
+    dom0.poll(lambda: all(flow.decision(guest)["reason"] in ("settled", "at the floor") for guest in guests), 300, "the guests to settle")
+    found = result(free, guests)
+    for guest in guests:
+        flow.must_have_memory(lab, guest)
+        for failed in ("failed_reads", "failed_writes"):
+            lab.equal(tmem.disk_stat(guest, failed), 0, f"{guest.name}: {failed}")
+    return found
+
+
+def result(free, guests):
+    """Every guest bursts, one after the other, and that again."""
+    return {"host_mib": free, "bursts": [swapbench.run(guest, BURST, TOUCHES) for _ in range(ROUNDS) for guest in guests]}
+
+
+def seconds(bursts):
+    return sum(burst["seconds"] for burst in bursts) if all(bursts) else None
+
+
+def table(figures):
+    lines = [f"{figures['host_mib']} MiB for guests that want {figures['wanted_mib']}; bursts of {BURST} MiB, {TOUCHES} touches each; the emulated processor is "
+             f"{figures['slowdown']:.1f} times slower than this machine's own, the disk reads {figures['disk_reads_per_second']} pages per second"]
+    for name, bursts in figures["ways"].items():
+        total = seconds(bursts)
+        each = " ".join(f"{burst['seconds']:6.1f}" if burst else "killed" for burst in bursts)
+        lines.append(f"{name:6}" + (f"{total:8.1f} s" if total is not None else "  killed") + f"   bursts: {each}")
+    return "\n".join(lines) + "\n"
