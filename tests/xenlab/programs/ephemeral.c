@@ -3,51 +3,31 @@
 // pages that do not compress into an ephemeral pool, one after the other, and says how many the service took. Then it stays, connected,
 // until its input ends.
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 #include <xenevtchn.h>
 #include <xengnttab.h>
-#include <xenstore.h>
 
-enum { kPage = 4096, kOrder = 3, kEntries = 1 << kOrder, kQueuePages = 2 + kEntries, kPages = kQueuePages + 1 };
+#include "front.h"
+
 enum { kNewPool = 2, kPut = 4, kNoSlot = 0xffff, kPool = 7 };
 enum { kRequestProd = 0, kRequestEvent = 64, kResponseProd = 128, kResponseEvent = 192, kResponses = 256, kRequests = kPage, kSlots = 2 * kPage };
 
-static struct xs_handle *store;
 static uint8_t *memory;
 static xenevtchn_handle *events;
 static evtchn_port_t port;
 static uint32_t published;
 
-static void write_node(const char *name, const char *value)
+static void must_write(const char *name, const char *value)
 {
-	char path[64];
-
-	snprintf(path, sizeof(path), "device/tmem/0/%s", name);
-	if (!xs_write(store, XBT_NULL, path, value, (unsigned)strlen(value))) {
-		perror(path);
+	if (!write_node(name, value)) {
+		perror(name);
 		exit(1);
 	}
 }
 
-static unsigned read_number(const char *path)
-{
-	unsigned length;
-	char *text = xs_read(store, XBT_NULL, path, &length);
-	unsigned value = text ? (unsigned)strtoul(text, NULL, 10) : 0;
-
-	free(text);
-	return value;
-}
-
 static void wait_state(const char *back, unsigned wanted)
 {
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/state", back);
-	while (read_number(path) != wanted)
+	while (back_state(back) != wanted)
 		usleep(10000);
 }
 
@@ -69,15 +49,15 @@ static void connect_to(const char *back, unsigned peer)
 	memset(memory, 0, kPage);
 	memcpy(memory + kRequestEvent, &one, 4);
 	memcpy(memory + kQueuePages * kPage, refs, kQueuePages * 4);
-	write_node("state", "1");
+	must_write("state", "1");
 	wait_state(back, 2);
-	write_node("connect", "version=1 queues=1 ring-order=3");
+	must_write("connect", "version=1 queues=1 ring-order=3");
 	snprintf(text, sizeof(text), "%u:%u", refs[kQueuePages], port);
-	write_node("queues", text);
-	write_node("identity", "nonce=000000000000000000000000000000e1 epoch=0 suspended=0");
-	write_node("state", "3");
+	must_write("queues", text);
+	must_write("identity", "nonce=000000000000000000000000000000e1 epoch=0 suspended=0");
+	must_write("state", "3");
 	wait_state(back, 4);
-	write_node("state", "4");
+	must_write("state", "4");
 }
 
 /* Sends the request that was written to its place in the ring, and waits for its answer. */
@@ -147,6 +127,6 @@ int main(int count, char **words)
 	fflush(stdout);
 	while (getchar() != EOF)
 		;
-	write_node("state", "6");
+	must_write("state", "6");
 	return 0;
 }

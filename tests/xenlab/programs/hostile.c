@@ -4,17 +4,12 @@
 // the doorbell, and ends in a state of its choice. Ends with 0 when all rounds are over; what matters is what became of others.
 #include <poll.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 #include <xenevtchn.h>
 #include <xengnttab.h>
-#include <xenstore.h>
 
-enum { kPage = 4096, kOrder = 3, kEntries = 1 << kOrder, kQueuePages = 2 + kEntries, kPages = kQueuePages + 1 };
+#include "front.h"
 
-static struct xs_handle *store;
 static char *back;
 static uint64_t state;
 
@@ -26,38 +21,12 @@ static uint32_t any(uint32_t bound)
 	return (uint32_t)(state >> 32) % bound;
 }
 
-static void write_node(const char *name, const char *value)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "device/tmem/0/%s", name);
-	xs_write(store, XBT_NULL, path, value, (unsigned)strlen(value));
-}
-
-static unsigned read_number(const char *path)
-{
-	unsigned length;
-	char *text = xs_read(store, XBT_NULL, path, &length);
-	unsigned value = text ? (unsigned)strtoul(text, NULL, 10) : 0;
-
-	free(text);
-	return value;
-}
-
-static unsigned back_state(void)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s/state", back);
-	return read_number(path);
-}
-
 /* Whatever it is that the service does next, it is given a moment for it. */
 static unsigned wait_state(unsigned wanted)
 {
-	unsigned is = back_state();
+	unsigned is = back_state(back);
 
-	for (int i = 0; i < 200 && is != wanted; i++, is = back_state())
+	for (int i = 0; i < 200 && is != wanted; i++, is = back_state(back))
 		usleep(10000);
 	return is;
 }

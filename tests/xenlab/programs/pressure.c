@@ -10,17 +10,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "mix.h"
+
 #define PAGE 4096u
 #define WORDS (PAGE / sizeof(uint64_t))
-
-static uint64_t mix(uint64_t x)
-{
-	x ^= x >> 33;
-	x *= 0xff51afd7ed558ccdull;
-	x ^= x >> 33;
-	x *= 0xc4ceb9fe1a85ec53ull;
-	return x ^ x >> 33;
-}
 
 // A page that compresses to about half: every other word is small. Every eighth page is one word repeated.
 static uint64_t word_of(uint64_t seed, uint64_t page, uint64_t pass, unsigned i)

@@ -12,17 +12,10 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "mix.h"
+
 #define PAGE 4096u
 #define WORDS (PAGE / sizeof(uint64_t))
-
-static uint64_t mix(uint64_t x)
-{
-	x ^= x >> 33;
-	x *= 0xff51afd7ed558ccdull;
-	x ^= x >> 33;
-	x *= 0xc4ceb9fe1a85ec53ull;
-	return x ^ x >> 33;
-}
 
 static uint64_t now_ns(void)
 {
