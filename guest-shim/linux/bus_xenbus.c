@@ -1,24 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The connection over xenbus: queues' memory granted to the service's domain, one event channel a queue, the handshake of
- * proto/tmem/tmem_xs.h. There is one device; its memory outlives it, because what was in flight lies in the slots.
+ * The connection over xenbus: the handshake of proto/tmem/tmem_xs.h, one channel (bus_channel.h) a queue. There is one device;
+ * its channels' memory outlives it, because what was in flight lies in the slots.
  *
- * The backend's nodes are not trusted: each number is bounded here, once. A grant that the backend still holds is never
- * taken back by force: its memory is left to it (leaked) and the queue gets new pages.
+ * The backend's nodes are not trusted: each number is bounded here, once.
  *
- * Locking: all set-up and take-down under tmem_guest.lock. The interrupt handler uses only tmem_channel.queue and the front.
+ * Locking: all set-up and take-down under tmem_guest.lock.
  */
-#include "guest.h"
+#include "bus_channel.h"
 
 #include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
-#include <linux/vmalloc.h>
-#include <xen/events.h>
-#include <xen/grant_table.h>
-#include <xen/interface/grant_table.h>
-#include <xen/page.h>
 #include <xen/xen-ops.h>
 #include <xen/xenbus.h>
 
@@ -27,17 +21,6 @@
 static unsigned int tmem_queues;
 module_param_named(queues, tmem_queues, uint, 0444);
 MODULE_PARM_DESC(queues, "queues to the service; 0: one for each processor, as far as it serves them (default 0)");
-
-/* Domain and grants of one queue. Allocated at first use and kept until the module leaves. */
-struct tmem_channel {
-	u32 queue;
-	u8 *memory;           /* TMEMIF_QUEUE_PAGES(order), vmalloc */
-	__le32 *directory;    /* one page */
-	grant_ref_t *refs;    /* pages, then the directory */
-	u32 refs_count;       /* granted of them */
-	evtchn_port_t port;
-	int irq;              /* 0: none */
-};
 
 static struct {
 	struct xenbus_device *device;
@@ -49,116 +32,7 @@ static struct {
 
 void tmem_bus_notify(void *owner, u32 queue)
 {
-	int irq = READ_ONCE(tmem_bus.channel[queue].irq);
-
-	if (irq)
-		notify_remote_via_irq(irq);
-}
-
-static irqreturn_t tmem_bus_interrupt(int irq, void *data)
-{
-	struct tmem_channel *channel = data;
-	bool wanted = tmem_front_interrupt(&tmem_guest.front, channel->queue);
-
-	/* An event that nobody asked for counts against the backend: Xen's event core then delays the next one. */
-	xen_irq_lateeoi(irq, wanted ? 0 : XEN_EOI_FLAG_SPURIOUS);
-	return IRQ_HANDLED;
-}
-
-static u32 tmem_channel_pages(void)
-{
-	return TMEMIF_QUEUE_PAGES(tmem_bus.order);
-}
-
-static int tmem_channel_allocate(struct tmem_channel *channel)
-{
-	if (channel->memory)
-		return 0;
-	channel->memory = vzalloc((size_t)tmem_channel_pages() * PAGE_SIZE);
-	channel->directory = (__le32 *)get_zeroed_page(GFP_KERNEL);
-	channel->refs = kcalloc(tmem_channel_pages() + 1, sizeof(*channel->refs), GFP_KERNEL);
-	if (channel->memory && channel->directory && channel->refs)
-		return 0;
-	vfree(channel->memory);
-	free_page((unsigned long)channel->directory);
-	kfree(channel->refs);
-	channel->memory = NULL;
-	return -ENOMEM;
-}
-
-/* A ring that nobody has written to: what a backend takes up before the front attaches. */
-static void tmem_channel_reset(struct tmem_channel *channel)
-{
-	struct tmemif_ring_control *control = (void *)channel->memory;
-
-	memset(control, 0, sizeof(*control));
-	control->request_event = 1;
-	control->response_event = 1;
-}
-
-static int tmem_channel_grant(struct tmem_channel *channel, domid_t to)
-{
-	u32 pages = tmem_channel_pages();
-	u32 i;
-	int ref;
-
-	for (i = 0; i <= pages; i++) {
-		struct page *page = i < pages ? vmalloc_to_page(channel->memory + (size_t)i * PAGE_SIZE) :
-						virt_to_page(channel->directory);
-
-		ref = gnttab_grant_foreign_access(to, xen_page_to_gfn(page), i == pages);
-		if (ref < 0)
-			return ref;
-		channel->refs[i] = ref;
-		channel->refs_count = i + 1;
-		if (i < pages)
-			channel->directory[i] = cpu_to_le32(ref);
-	}
-	return 0;
-}
-
-static int tmem_channel_open(struct tmem_channel *channel, struct xenbus_device *device)
-{
-	int error = tmem_channel_allocate(channel);
-
-	if (error)
-		return error;
-	tmem_channel_reset(channel);
-	error = tmem_channel_grant(channel, device->otherend_id);
-	if (error)
-		return error;
-	error = xenbus_alloc_evtchn(device, &channel->port);
-	if (error)
-		return error;
-	error = bind_evtchn_to_irqhandler_lateeoi(channel->port, tmem_bus_interrupt, 0, "tmem", channel);
-	if (error < 0) {
-		xenbus_free_evtchn(device, channel->port);
-		return error;
-	}
-	WRITE_ONCE(channel->irq, error);
-	return 0;
-}
-
-/* Ends interrupt and grants; memory stays, for what is in flight, unless the backend still holds some of it. */
-static void tmem_channel_close(struct tmem_channel *channel)
-{
-	u32 held = 0;
-	int irq = channel->irq;
-
-	WRITE_ONCE(channel->irq, 0);
-	if (irq)
-		unbind_from_irqhandler(irq, channel); /* closes the event channel too */
-	for (; channel->refs_count; channel->refs_count--) {
-		if (!gnttab_try_end_foreign_access(channel->refs[channel->refs_count - 1]))
-			held++;
-	}
-	if (!held)
-		return;
-	/* In flight data was copied by the front's next attach, or is lost with its close: new pages next time, these stay. */
-	pr_warn_ratelimited("queue %u: the backend still holds %u pages; they are left to it\n", channel->queue, held);
-	channel->memory = NULL;
-	channel->directory = NULL;
-	channel->refs = NULL;
+	tmem_channel_notify(&tmem_bus.channel[queue]);
 }
 
 static void tmem_bus_close_channels(void)
@@ -265,6 +139,7 @@ static void tmem_bus_connect(struct xenbus_device *device)
 	error = tmem_bus_settle(device);
 	for (i = 0; !error && i < tmem_bus.queues; i++) {
 		tmem_bus.channel[i].queue = i;
+		tmem_bus.channel[i].order = tmem_bus.order;
 		error = tmem_channel_open(&tmem_bus.channel[i], device);
 	}
 	if (!error)
@@ -505,11 +380,6 @@ void tmem_bus_exit(void)
 	xen_resume_notifier_unregister(&tmem_bus_resume_block);
 	unregister_xenbus_watch(&tmem_bus_watch);
 	xenbus_unregister_driver(&tmem_bus_driver);
-	for (i = 0; i < TMEMIF_QUEUES_MAX; i++) {
-		struct tmem_channel *channel = &tmem_bus.channel[i];
-
-		vfree(channel->memory);
-		free_page((unsigned long)channel->directory);
-		kfree(channel->refs);
-	}
+	for (i = 0; i < TMEMIF_QUEUES_MAX; i++)
+		tmem_channel_free(&tmem_bus.channel[i]);
 }
