@@ -45,7 +45,7 @@ Status Engine::Impl::put(const Door& door, const Handle& handle, const std::byte
   if (!present && !credit) {
     Status refused = Status::kOk;
     if (client.policy.frozen) refused = Status::kFrozen;
-    else if (client.policy.cap_pages != 0 && charged_pages(client) >= client.policy.cap_pages)
+    else if (client.policy.cap_pages != 0 && charged_pages(client) + client.credits >= client.policy.cap_pages)
       refused = Status::kOverCap;
     if (refused != Status::kOk) {
       count_refusal(ops, refused);

@@ -72,6 +72,17 @@ TEST_P(Credits, PagesAndCreditsTogetherStayWithinTheCap) {
   EXPECT_EQ(put(c, handle_of(0, 1, 3), 1000, false), Status::kOk) << "a dup put replaces";
 }
 
+TEST_P(Credits, APutWithoutACreditLeavesRoomForThoseThatAreOut) {
+  ClientPolicy policy;
+  policy.cap_pages = 40;
+  const ClientId c = client_with_pool(1, kPersistent, policy);
+  ASSERT_EQ(engine_->grant_credits(c, 16), 16u);
+  for (uint32_t i = 0; i < 24; ++i) ASSERT_EQ(put(c, handle_of(0, 1, i), i), Status::kOk) << i;
+  EXPECT_EQ(put(c, handle_of(0, 1, 24), 24), Status::kOverCap);
+  for (uint32_t i = 0; i < 16; ++i) ASSERT_EQ(put(c, handle_of(0, 2, i), i, true), Status::kOk) << i;
+  EXPECT_EQ(space(c).pages_persistent, 40u);
+}
+
 TEST_P(Credits, AFrozenClientKeepsWhatItWasPromisedAndGetsNoMore) {
   ClientPolicy policy;
   const ClientId c = client_with_pool(1, kPersistent, policy);
