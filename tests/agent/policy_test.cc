@@ -110,6 +110,17 @@ TEST_F(PolicyFiles, ANamesakesFileIsNotTakenForAGuestThatWasStartedFromAnother) 
   EXPECT_EQ(find("web1").source, PolicySource::kRecord);
 }
 
+TEST_F(PolicyFiles, NorWhenXlHasLeftTheDirectoryOfTheOther) {
+  file(places_.etc / "web1.cfg", "name='web1'\ntmem=1\n");
+  process(42, {"xl", "create", "plain.cfg"}, root_ / "elsewhere");
+  EXPECT_EQ(find("web1").source, PolicySource::kDefault);
+  file(places_.etc / "auto" / "plain.cfg", "name='web1'\ntmem=1\ntmem_weight=2\n");
+  EXPECT_EQ(find("web1").policy.weight, 2u) << "it may be this file";
+  fs::remove(places_.etc / "auto" / "plain.cfg");
+  file(places_.etc / "web1.cfg", std::string("name='web1'\nuuid='") + kUuid + "'\ntmem=1\n");
+  EXPECT_TRUE(find("web1").policy.enabled) << "its uuid is certain";
+}
+
 TEST_F(PolicyFiles, TheRecordServesARenamedGuestAndLosesToAnyText) {
   GuestPolicy policy{true, 5, 0, 0, true, {kOther}};
   write_record(places_, kUuid, policy);

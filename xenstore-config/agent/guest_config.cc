@@ -19,8 +19,8 @@ std::optional<std::string> slurp(const fs::path& path) {
 // A name or uuid becomes part of a path: nothing that could leave the directory.
 bool safe_file_name(const std::string& name) { return !name.empty() && name[0] != '.' && name.find('/') == std::string::npos; }
 
-bool same_guest(const XlConfig& config, const GuestName& guest) {
-  return config.name == guest.name && (config.uuid.empty() || config.uuid == guest.uuid);
+bool same_guest(const XlConfig& config, const GuestName& guest, bool name_is_enough) {
+  return config.name == guest.name && ((config.uuid.empty() && name_is_enough) || config.uuid == guest.uuid);
 }
 
 std::vector<std::string> command_line(const fs::path& process) {
@@ -41,15 +41,17 @@ bool is_process(const fs::path& path) {
 
 // The policy that a configuration of this guest states, if it states one. nullopt: another guest's, or not readable.
 std::optional<std::optional<FoundPolicy>> match(const fs::path& file, const std::vector<std::string>& lines, const GuestName& guest,
-                                                std::vector<PolicyError>& errors) {
+                                                std::vector<PolicyError>& errors, bool name_is_enough = true) {
   const auto config = read_xl_config(file.string(), lines, errors);
-  if (!config || !same_guest(*config, guest)) return std::nullopt;
+  if (!config || !same_guest(*config, guest, name_is_enough)) return std::nullopt;
   if (!config->policy) return std::optional<FoundPolicy>{};
   return FoundPolicy{*config->policy, PolicySource::kXlConfig, file.string()};
 }
 
-// As match(): with a file that xl was given for this guest the search is over, even if that file says nothing of tmem.
-std::optional<std::optional<FoundPolicy>> from_running_xl(const ConfigPlaces& places, const GuestName& guest, std::vector<PolicyError>& errors) {
+// As match(): with a file that xl was given for this guest the search is over, even if that file says nothing of tmem. Files that
+// were named from a directory that xl has left since, as it does when it goes into the background, are added to `lost` by name.
+std::optional<std::optional<FoundPolicy>> from_running_xl(const ConfigPlaces& places, const GuestName& guest, std::vector<fs::path>& lost,
+                                                          std::vector<PolicyError>& errors) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(places.proc, ignored)) {
     if (!is_process(entry.path())) continue;
@@ -57,12 +59,15 @@ std::optional<std::optional<FoundPolicy>> from_running_xl(const ConfigPlaces& pl
     if (!command) continue;
     for (const fs::path& file : command->files) {
       if (auto found = match(file, command->lines, guest, errors)) return found;
+      if (!fs::exists(file, ignored)) lost.push_back(file.filename());
     }
   }
   return std::nullopt;
 }
 
-std::optional<FoundPolicy> from_config_files(const ConfigPlaces& places, const GuestName& guest, std::vector<PolicyError>& errors) {
+// While xl runs with a file that cannot be found, a file of another name is this guest's only if it names its uuid.
+std::optional<FoundPolicy> from_config_files(const ConfigPlaces& places, const GuestName& guest, const std::vector<fs::path>& lost,
+                                             std::vector<PolicyError>& errors) {
   std::vector<PolicyError> of_others;  // a broken file of another guest is not this guest's error
   for (const fs::path& directory : {places.etc, places.etc / "auto"}) {
     std::error_code ignored;
@@ -72,16 +77,18 @@ std::optional<FoundPolicy> from_config_files(const ConfigPlaces& places, const G
     }
     std::sort(files.begin(), files.end());
     for (const fs::path& file : files) {
+      const bool name_is_enough = lost.empty() || std::find(lost.begin(), lost.end(), file.filename()) != lost.end();
       auto& to = file.stem() == guest.name ? errors : of_others;
-      if (auto found = match(file, {}, guest, to); found && *found) return *found;
+      if (auto found = match(file, {}, guest, to, name_is_enough); found && *found) return *found;
     }
   }
   return std::nullopt;
 }
 
 std::optional<FoundPolicy> from_xl_config(const ConfigPlaces& places, const GuestName& guest, std::vector<PolicyError>& errors) {
-  if (auto started_from = from_running_xl(places, guest, errors)) return *started_from;
-  return from_config_files(places, guest, errors);
+  std::vector<fs::path> lost;
+  if (auto started_from = from_running_xl(places, guest, lost, errors)) return *started_from;
+  return from_config_files(places, guest, lost, errors);
 }
 
 fs::path record_path(const ConfigPlaces& places, const std::string& uuid) { return places.records / (uuid + ".conf"); }

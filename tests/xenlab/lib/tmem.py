@@ -88,8 +88,8 @@ class _Host:
 class Service(_Host):
     """xen-tmemd and xen-tmem-agent, both in dom0."""
 
-    def __init__(self, lab, dom0, config="", agent=True):
-        super().__init__(lab, dom0, f"memory = 192M\nxen = on\nxen-domain = 0\nshards = 2\n{config}")
+    def __init__(self, lab, dom0, config="", agent=True, memory=192):
+        super().__init__(lab, dom0, f"memory = {memory}M\nxen = on\nxen-domain = 0\nshards = 2\n{config}")
         dom0.run("mkdir -p /run/xen-tmem")
         self.daemon = dom0.start("exec xen-tmemd --supervise 2>&1")
         self.daemon.wait_line("serving")

@@ -8,7 +8,7 @@ PAGES = 16000       # 62 MiB that do not compress: each alone would fill the ser
 
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs)
-    service = tmem.Service(lab, dom0, config="memory = 48M\n")
+    service = tmem.Service(lab, dom0, memory=48)
     guests = [lab.guest(name, programs=["ephemeral"], config=["tmem=1", f"tmem_weight={weight}"]).create()
               for name, weight in (("light", 100), ("heavy", 300))]
     kept = compete(service, guests)
