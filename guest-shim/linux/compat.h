@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between the kernels that the module is built for (5.10 to 6.12), each difference once and by name. Nothing
- * else in this folder asks for a version.
+ * What differs between kernels from 5.10 to 6.12, each difference once and by name. Nothing else in this folder asks for a
+ * version. Built are 5.10, 6.1 and 6.12; what concerns only those between is from their headers.
  */
 #ifndef TMEM_COMPAT_H
 #define TMEM_COMPAT_H
@@ -57,6 +57,15 @@
 #define TMEM_CLASS_ARGUMENT struct class *class, struct class_attribute *attribute
 #endif
 
+/* open() of a disk. */
+#if TMEM_SINCE(6, 5)
+#define TMEM_OPEN_ARGUMENTS struct gendisk *gendisk, blk_mode_t mode
+#define TMEM_OPEN_GENDISK gendisk
+#else
+#define TMEM_OPEN_ARGUMENTS struct block_device *bdev, fmode_t mode
+#define TMEM_OPEN_GENDISK (bdev->bd_disk)
+#endif
+
 /* A bio-based disk: sectors of 512 bytes, best in pages, discard by pages, data stable while it is written. */
 static inline struct gendisk *tmem_alloc_disk(void)
 {
@@ -76,7 +85,12 @@ static inline struct gendisk *tmem_alloc_disk(void)
 	struct request_queue *queue;
 	struct gendisk *disk;
 
-#if TMEM_SINCE(5, 15)
+#if TMEM_SINCE(6, 9)
+	disk = blk_alloc_disk(NULL, NUMA_NO_NODE);
+	if (IS_ERR(disk))
+		return disk;
+	queue = disk->queue;
+#elif TMEM_SINCE(5, 15)
 	disk = blk_alloc_disk(NUMA_NO_NODE);
 	if (!disk)
 		return ERR_PTR(-ENOMEM);
@@ -124,19 +138,28 @@ static inline void tmem_put_disk(struct gendisk *disk)
 	put_disk(disk);
 }
 
-/* Somebody has the disk open: mounted, swapped on, or a program. */
-static inline bool tmem_disk_in_use(struct gendisk *disk)
+/* Sets what open() is to ask, unless somebody has the disk open: mounted, swapped on, or a program. */
+static inline bool tmem_disk_close(struct gendisk *disk, bool *closed)
 {
+#if TMEM_SINCE(5, 14)
+	mutex_lock(&disk->open_mutex);
 #if TMEM_SINCE(6, 0)
-	return disk_openers(disk) != 0;
+	*closed = disk_openers(disk) == 0;
+#else
+	*closed = disk->part0->bd_openers == 0;
+#endif
+	mutex_unlock(&disk->open_mutex);
 #else
 	struct block_device *bdev = bdget_disk(disk, 0);
-	bool in_use = bdev && bdev->bd_openers;
 
-	if (bdev)
-		bdput(bdev);
-	return in_use;
+	if (!bdev)
+		return false;
+	mutex_lock(&bdev->bd_mutex);
+	*closed = bdev->bd_openers == 0;
+	mutex_unlock(&bdev->bd_mutex);
+	bdput(bdev);
 #endif
+	return *closed;
 }
 
 /* A block device opened by path, exclusively. */
@@ -144,6 +167,10 @@ struct tmem_backing {
 	struct block_device *bdev;
 #if TMEM_SINCE(6, 9)
 	struct file *file;
+#elif TMEM_SINCE(6, 7)
+	struct bdev_handle *handle;
+#else
+	void *holder;
 #endif
 };
 
@@ -155,8 +182,19 @@ static inline int tmem_backing_open(struct tmem_backing *backing, const char *pa
 		return PTR_ERR(backing->file);
 	backing->bdev = file_bdev(backing->file);
 	return 0;
+#elif TMEM_SINCE(6, 7)
+	backing->handle = bdev_open_by_path(path, BLK_OPEN_READ | BLK_OPEN_WRITE, holder, NULL);
+	if (IS_ERR(backing->handle))
+		return PTR_ERR(backing->handle);
+	backing->bdev = backing->handle->bdev;
+	return 0;
+#else
+	backing->holder = holder;
+#if TMEM_SINCE(6, 5)
+	backing->bdev = blkdev_get_by_path(path, BLK_OPEN_READ | BLK_OPEN_WRITE, holder, NULL);
 #else
 	backing->bdev = blkdev_get_by_path(path, FMODE_READ | FMODE_WRITE | FMODE_EXCL, holder);
+#endif
 	return PTR_ERR_OR_ZERO(backing->bdev);
 #endif
 }
@@ -174,6 +212,10 @@ static inline void tmem_backing_close(struct tmem_backing *backing)
 {
 #if TMEM_SINCE(6, 9)
 	bdev_fput(backing->file);
+#elif TMEM_SINCE(6, 7)
+	bdev_release(backing->handle);
+#elif TMEM_SINCE(6, 5)
+	blkdev_put(backing->bdev, backing->holder);
 #else
 	blkdev_put(backing->bdev, FMODE_READ | FMODE_WRITE | FMODE_EXCL);
 #endif

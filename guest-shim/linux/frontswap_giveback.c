@@ -4,12 +4,16 @@
  * leave (frontswap=0), or down to a number (pages_target, or dom0's request: frontswap_request.c). Stopped by a signal or for
  * lack of memory it ends with an error, and what is still in the service stays there.
  *
- * The kernel does the walking, as it does for swapoff: frontswap_shrink(), a batch at a time. A last batch that is all there
- * is does not end before the whole swap area is empty, or a signal is pending. So when the goal is reached the walker is told
- * to look for signals, and finds none after that; likewise when nothing has come for a while.
+ * The kernel does the walking, as it does for swapoff: frontswap_shrink(), a batch at a time, of all backends' pages. A last
+ * batch that is all there is does not end before the whole swap area is empty, or a signal is pending. So when the goal is reached
+ * the walker is told to look for signals, and finds none after that; likewise when nothing has come for a while.
+ *
+ * Freed places of the swap area wait in a cache of each processor, and would wait for ever in an idle guest. So during a batch these
+ * caches are off, as during swapoff, whose lock for that also keeps a swapoff away meanwhile: the area stays as long as we walk.
  *
  * Each page has its place on the swap device all the time, so memory is only needed for those under way; no batch begins without
- * it. If the kernel runs out of it all the same, it is the process that asked for this which is killed.
+ * it. If the kernel runs out of it all the same, it is the process that asked for this which is killed; on a request of dom0 there
+ * is no such process, so more must be free.
  *
  * A page that cannot be had any more ends it: no process gets other bytes (frontswap_lost.c).
  *
@@ -18,6 +22,7 @@
 #include "hook.h"
 
 #include <linux/frontswap.h>
+#include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/oom.h>
 #include <linux/sched/signal.h>
@@ -35,6 +40,7 @@ static struct task_struct *tmem_giveback_walker;
 static u64 tmem_giveback_target;
 static u64 tmem_giveback_seen;
 static bool tmem_giveback_stalled;
+static bool tmem_giveback_over; /* the module leaves */
 
 /* Under tmem_giveback_lock. */
 static void tmem_giveback_stop(void)
@@ -45,7 +51,7 @@ static void tmem_giveback_stop(void)
 
 static void tmem_giveback_look(struct timer_list *timer)
 {
-	u64 left = tmem_frontswap_all_pages();
+	u64 left = frontswap_curr_pages();
 	unsigned long flags;
 
 	spin_lock_irqsave(&tmem_giveback_lock, flags);
@@ -90,18 +96,37 @@ static void tmem_giveback_clear_signal(void)
 	spin_unlock_irq(&mine->siglock);
 }
 
-/* Brings back as many pages as this, and those of other backends that are in the way. */
-static void tmem_giveback_walk(u64 pages)
+/* A function of the kernel that it does not export, or NULL. */
+static void *tmem_kernel_function(const char *name)
+{
+#ifdef CONFIG_KPROBES
+	struct kprobe probe = { .symbol_name = name };
+
+	if (register_kprobe(&probe) == 0) {
+		unregister_kprobe(&probe);
+		return probe.addr;
+	}
+#endif
+	return NULL;
+}
+
+/* Brings back as many pages as this, of ours and of other backends. */
+static void tmem_giveback_walk(u64 pages, void (*caches_off)(void), void (*caches_on)(void))
 {
 	bool was_origin = oom_task_origin(current);
-	u64 left = tmem_frontswap_all_pages();
+	u64 all;
 
+	if (caches_off)
+		caches_off();
 	WRITE_ONCE(tmem_giveback_walker, current);
 	set_current_oom_origin();
-	if (left > tmem_giveback_target)
-		frontswap_shrink(left - min(left, pages));
+	all = frontswap_curr_pages();
+	if (tmem_frontswap_all_pages() > tmem_giveback_target)
+		frontswap_shrink(all - min(all, pages));
 	if (!was_origin)
 		clear_current_oom_origin();
+	if (caches_off)
+		caches_on();
 	spin_lock_irq(&tmem_giveback_lock);
 	WRITE_ONCE(tmem_giveback_walker, NULL);
 	spin_unlock_irq(&tmem_giveback_lock);
@@ -111,25 +136,32 @@ static void tmem_giveback_walk(u64 pages)
 /* In memory or on the swap device: several times what is under way, as others want memory meanwhile. */
 static bool tmem_giveback_has_room(void)
 {
-	return si_mem_available() + get_nr_swap_pages() >= (long)(4 * TMEM_GIVEBACK_BATCH);
+	long batches = current->flags & PF_KTHREAD ? 8 : 4;
+
+	return si_mem_available() + get_nr_swap_pages() >= batches * (long)TMEM_GIVEBACK_BATCH;
 }
 
 static int tmem_giveback_batches(u64 target, const bool *called_off)
 {
-	u64 left, before = U64_MAX;
+	void (*caches_off)(void) = tmem_kernel_function("disable_swap_slots_cache_lock");
+	void (*caches_on)(void) = tmem_kernel_function("reenable_swap_slots_cache_unlock");
+	u64 left, all, before = U64_MAX;
 
+	if (!caches_on)
+		caches_off = NULL;
 	for (;;) {
 		left = tmem_frontswap_all_pages();
+		all = frontswap_curr_pages();
 		if (left <= target)
 			return 0;
-		if (left >= before) /* the batch was of pages that more than one process has, or there was none to be had */
+		if (all >= before) /* the batch was of pages that more than one process has, or there was none to be had */
 			schedule_timeout_interruptible(1);
 		if (signal_pending(current) || (called_off && READ_ONCE(*called_off)))
 			return -EINTR;
 		if (READ_ONCE(tmem_giveback_stalled) || !tmem_giveback_has_room())
 			return -ENOMEM;
-		before = left;
-		tmem_giveback_walk(min_t(u64, left - target, TMEM_GIVEBACK_BATCH));
+		before = all;
+		tmem_giveback_walk(min_t(u64, left - target, TMEM_GIVEBACK_BATCH), caches_off, caches_on);
 	}
 }
 
@@ -144,7 +176,7 @@ static int tmem_giveback_down_to(u64 target, const bool *called_off)
 	if (!error && left > target) {
 		pr_info("bringing pages back: %llu in the service, %llu may stay\n", left, target);
 		tmem_giveback_target = target;
-		tmem_giveback_seen = left;
+		tmem_giveback_seen = frontswap_curr_pages();
 		tmem_giveback_stalled = false;
 		mod_timer(&tmem_giveback_timer, jiffies + TMEM_GIVEBACK_STALL);
 		error = tmem_giveback_batches(target, called_off);
@@ -210,14 +242,24 @@ static int tmem_frontswap_switch(const char *text, const struct kernel_param *pa
 	}
 	if (mutex_lock_interruptible(&tmem_giveback_mutex))
 		return -EINTR;
-	if (!on)
+	if (tmem_giveback_over)
+		error = -ENODEV;
+	else if (!on)
 		error = tmem_giveback_down_to(0, NULL);
 	if (!error)
 		tmem_frontswap_on = on;
-	if (on)
+	if (!error && on)
 		tmem_frontswap_switched_on();
 	mutex_unlock(&tmem_giveback_mutex);
 	return error;
+}
+
+/* The module leaves, and who has the parameter's file open may still write to it. */
+void tmem_frontswap_giveback_exit(void)
+{
+	mutex_lock(&tmem_giveback_mutex);
+	tmem_giveback_over = true;
+	mutex_unlock(&tmem_giveback_mutex);
 }
 
 static const struct kernel_param_ops tmem_frontswap_switch_ops = {

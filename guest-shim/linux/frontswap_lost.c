@@ -24,7 +24,6 @@
 #include <linux/oom.h>
 #include <linux/pagemap.h>
 #include <linux/swap.h>
-#include <linux/workqueue.h>
 
 static bool tmem_frontswap_writethrough;
 module_param_named(frontswap_writethrough, tmem_frontswap_writethrough, bool, 0444);
@@ -111,17 +110,10 @@ int tmem_frontswap_guard(void)
 {
 	mutex_lock(&tmem_guard_mutex);
 	if (!tmem_guarded && !tmem_frontswap_writethrough)
-		tmem_guarded = tmem_guard_begin() == 0;
+		WRITE_ONCE(tmem_guarded, tmem_guard_begin() == 0);
 	mutex_unlock(&tmem_guard_mutex);
 	return tmem_guarded || tmem_frontswap_writethrough ? 0 : -EOPNOTSUPP;
 }
-
-static void tmem_guard_work(struct work_struct *work)
-{
-	if (tmem_frontswap_guard())
-		pr_warn("pages were lost, and swapoff would not notice: end who used the swap first\n");
-}
-static DECLARE_WORK(tmem_guarder, tmem_guard_work);
 
 /**
  * tmem_frontswap_may_take() - is this page one for frontswap?
@@ -139,13 +131,14 @@ bool tmem_frontswap_may_take(struct page *page)
 	return tmem_frontswap_writethrough || (bdev && !bdev->bd_disk->fops->rw_page);
 }
 
+/* Whoever reads this page may be the one who empties the area, so the guard is there before the read goes on. */
 void tmem_frontswap_mark_lost(struct page *page)
 {
 	if (tmem_frontswap_writethrough)
 		return;
 	SetPageError(page);
-	if (!READ_ONCE(tmem_guarded))
-		schedule_work(&tmem_guarder);
+	if (!READ_ONCE(tmem_guarded) && tmem_frontswap_guard())
+		pr_warn_ratelimited("pages were lost, and swapoff would not notice: end who used the swap first\n");
 }
 
 int tmem_frontswap_lost_init(void)
@@ -163,7 +156,6 @@ int tmem_frontswap_lost_init(void)
 
 void tmem_frontswap_lost_exit(void)
 {
-	cancel_work_sync(&tmem_guarder);
 	if (tmem_frontswap_writethrough)
 		frontswap_writethrough(false);
 	else

@@ -34,6 +34,7 @@
  * @epoch: to present at the next handshake, told by the service
  * @connected: tells the hooks of a new connection; not under @lock, because they wait for answers
  * @give_up: runs when a lost connection did not come back in time
+ * @give_up_wq: for it alone: whoever waits for memory may wait for the connection to be given up
  */
 struct tmem_guest {
 	struct tmem_front front;
@@ -43,6 +44,7 @@ struct tmem_guest {
 	u64 epoch;
 	struct work_struct connected;
 	struct delayed_work give_up;
+	struct workqueue_struct *give_up_wq;
 };
 
 extern struct tmem_guest tmem_guest;

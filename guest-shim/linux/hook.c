@@ -73,7 +73,8 @@ static int tmem_hook_make_pool(void *owner, u32 slot, u32 pool_flags, const u64 
 	if (status != TMEM_FRONT_CLOSED) {
 		pr_warn("the service refuses a pool for %s %u (status %u)\n",
 			slot < TMEM_HOOK_TYPES ? "swap type" : "file system", slot, status);
-		tmem_front_destroy_pool(&tmem_guest.front, pool); /* on some queues it may have been made */
+		if (!tmem_frontswap_pages(NULL, slot)) /* else it is a pool of before, and what other queues have of it is good */
+			tmem_front_destroy_pool(&tmem_guest.front, pool); /* on some queues it may have been made */
 	}
 	return tmem_front_errno(status);
 }
@@ -162,6 +163,7 @@ out_free:
 void tmem_hooks_end(void)
 {
 	tmem_frontswap_request_exit();
+	tmem_frontswap_giveback_exit();
 	WARN_ON_ONCE(tmem_hook_registered && tmem_hooks_unregister());
 	cancel_work_sync(&tmem_hook_mender);
 	tmem_hook_sysfs_exit();

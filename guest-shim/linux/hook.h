@@ -71,6 +71,7 @@ u64 tmem_frontswap_all_pages(void);
 /* frontswap_giveback.c */
 int tmem_frontswap_give_back(u64 target, const bool *called_off);
 void tmem_frontswap_stands_again(void);
+void tmem_frontswap_giveback_exit(void);
 void tmem_frontswap_page_gone(u64 left);
 
 /* frontswap_request.c */

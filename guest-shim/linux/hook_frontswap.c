@@ -20,9 +20,9 @@
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
-#define TMEM_CHUNK_PAGES 16384u
+#define TMEM_CHUNK_PAGES 4096u
 
-/* The bits of 64 MiB of a swap type; made when the first of its pages is stored. */
+/* The bits of 16 MiB of a swap type; made when the first of its pages is stored. */
 struct tmem_chunk {
 	unsigned long stored[BITS_TO_LONGS(TMEM_CHUNK_PAGES)];
 	unsigned long unflushed[BITS_TO_LONGS(TMEM_CHUNK_PAGES)];
@@ -32,6 +32,8 @@ struct tmem_chunk {
 static struct xarray tmem_chunks[TMEM_HOOK_TYPES];
 static atomic64_t tmem_stored[TMEM_HOOK_TYPES];
 static atomic_t tmem_unflushed;
+/* Who walks the chunks to flush late, and who frees those of a type. */
+static DEFINE_MUTEX(tmem_reap_mutex);
 /* Keeps the late flush of a page and its next store in order; taken only for pages that are still to be flushed. */
 static DEFINE_SPINLOCK(tmem_reap_lock);
 
@@ -40,10 +42,10 @@ static struct tmem_chunk *tmem_chunk_of(u32 type, pgoff_t offset)
 	return xa_load(&tmem_chunks[type], offset / TMEM_CHUNK_PAGES);
 }
 
-/* Called in reclaim: does not wait, and refuses rather. */
+/* Called in reclaim: does not wait, takes nothing of the kernel's last reserve, and refuses rather. */
 static struct tmem_chunk *tmem_chunk_make(u32 type, pgoff_t offset)
 {
-	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
+	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN | __GFP_NOMEMALLOC;
 	struct tmem_chunk *chunk = tmem_chunk_of(type, offset);
 	struct tmem_chunk *other;
 
@@ -188,8 +190,10 @@ static void tmem_frontswap_reap(struct work_struct *work)
 	for (type = 0; type < TMEM_HOOK_TYPES && atomic_read(&tmem_unflushed); type++) {
 		if (!tmem_lazy_enter(&tmem_hooks_registry, type, TMEM_LAZY_GET, &ticket))
 			continue;
+		mutex_lock(&tmem_reap_mutex);
 		xa_for_each(&tmem_chunks[type], number, chunk)
 			tmem_frontswap_reap_chunk(type, number * TMEM_CHUNK_PAGES, chunk);
+		mutex_unlock(&tmem_reap_mutex);
 		tmem_lazy_exit(&tmem_hooks_registry, ticket);
 	}
 }
@@ -241,15 +245,14 @@ void tmem_frontswap_area(u32 type)
 	unsigned long number;
 	u32 bit;
 
-	cancel_work_sync(&tmem_frontswap_reaper);
+	mutex_lock(&tmem_reap_mutex);
 	xa_for_each(&tmem_chunks[type], number, chunk) {
 		atomic_sub(bitmap_weight(chunk->unflushed, TMEM_CHUNK_PAGES), &tmem_unflushed);
 		for_each_set_bit(bit, chunk->stored, TMEM_CHUNK_PAGES)
 			tmem_frontswap_forget(type);
 	}
 	tmem_frontswap_free_chunks(type);
-	if (atomic_read(&tmem_unflushed))
-		schedule_work(&tmem_frontswap_reaper);
+	mutex_unlock(&tmem_reap_mutex);
 }
 
 int tmem_frontswap_init(void)

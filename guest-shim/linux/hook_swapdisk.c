@@ -90,8 +90,8 @@ void tmem_disk_end_io(struct tmem_disk_io *io, bool failed)
 	spin_lock_irqsave(&disk->lock, flags);
 	io->next = disk->free;
 	disk->free = io;
+	wake_up(&disk->room); /* under the lock: who has taken all operations frees the disk */
 	spin_unlock_irqrestore(&disk->lock, flags);
-	wake_up(&disk->room);
 
 	if (waiter) {
 		waiter->failed = failed;
@@ -229,11 +229,15 @@ static int tmem_disk_hot_add(void)
 
 static void tmem_disk_remove_locked(struct tmem_disk *disk)
 {
+	u32 i;
+
 	lockdep_assert_held(&tmem_disks_lock);
 	tmem_disk_table[disk->number] = NULL;
 	del_gendisk(disk->gendisk);
 	flush_workqueue(tmem_disk_wq);
 	tmem_front_destroy_pool(&tmem_guest.front, disk->pool);
+	for (i = 0; i < TMEM_DISK_IOS; i++)
+		tmem_disk_get_io(disk, true); /* flushes that nobody waits for, and a connection that is being closed */
 	tmem_put_disk(disk->gendisk);
 	tmem_disk_release(disk);
 }
@@ -246,7 +250,7 @@ static int tmem_disk_hot_remove(u32 number)
 	if (number < TMEM_SWAPDISKS_MAX && tmem_disk_table[number]) {
 		struct tmem_disk *disk = tmem_disk_table[number];
 
-		error = tmem_disk_in_use(disk->gendisk) ? -EBUSY : 0;
+		error = tmem_disk_close(disk->gendisk, &disk->closed) ? 0 : -EBUSY;
 		if (!error)
 			tmem_disk_remove_locked(disk);
 	}

@@ -65,11 +65,13 @@ int tmem_hook_sysfs_init(void)
 		return -ENOMEM;
 	error = sysfs_create_group(tmem_hook_folder, &tmem_hook_group);
 	if (error)
-		kobject_put(tmem_hook_folder);
+		tmem_hook_sysfs_exit();
 	return error;
 }
 
+/* On return nobody is inside and the name is free, however long somebody holds the object. */
 void tmem_hook_sysfs_exit(void)
 {
+	kobject_del(tmem_hook_folder);
 	kobject_put(tmem_hook_folder);
 }

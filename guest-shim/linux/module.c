@@ -72,7 +72,7 @@ void tmem_guest_lost(void)
 	if (tmem_front_read_state(&tmem_guest.front) != TMEM_FRONT_STATE_CONNECTED)
 		return;
 	tmem_front_lost(&tmem_guest.front);
-	schedule_delayed_work(&tmem_guest.give_up, tmem_reconnect_s * HZ);
+	queue_delayed_work(tmem_guest.give_up_wq, &tmem_guest.give_up, (unsigned long)tmem_reconnect_s * HZ);
 }
 
 /**
@@ -101,6 +101,13 @@ static void tmem_guest_give_up(struct work_struct *work)
 	mutex_unlock(&tmem_guest.lock);
 }
 
+static void tmem_front_takedown(void)
+{
+	if (tmem_guest.give_up_wq)
+		destroy_workqueue(tmem_guest.give_up_wq);
+	vfree(tmem_guest.front_memory);
+}
+
 static int tmem_front_setup(void)
 {
 	struct tmem_front_config config = {
@@ -114,8 +121,11 @@ static int tmem_front_setup(void)
 
 	config.queues_max = min_t(u32, config.queues_max, num_possible_cpus());
 	tmem_guest.front_memory = vzalloc(tmem_front_memory_bytes(&config));
-	if (!tmem_guest.front_memory)
+	tmem_guest.give_up_wq = alloc_workqueue("tmem", WQ_MEM_RECLAIM, 1);
+	if (!tmem_guest.front_memory || !tmem_guest.give_up_wq) {
+		tmem_front_takedown();
 		return -ENOMEM;
+	}
 	tmem_front_init(&tmem_guest.front, &config, tmem_guest.front_memory);
 	mutex_init(&tmem_guest.lock);
 	INIT_WORK(&tmem_guest.connected, tmem_guest_connected);
@@ -150,7 +160,7 @@ out_hooks:
 out_swapdisk:
 	tmem_swapdisk_exit();
 out_free_front:
-	vfree(tmem_guest.front_memory);
+	tmem_front_takedown();
 	return error;
 }
 
@@ -165,7 +175,7 @@ static void __exit tmem_exit(void)
 	tmem_front_close(&tmem_guest.front);
 	mutex_unlock(&tmem_guest.lock);
 	tmem_hooks_free();
-	vfree(tmem_guest.front_memory);
+	tmem_front_takedown();
 }
 
 module_init(tmem_init);

@@ -86,6 +86,7 @@ struct tmem_disk_io {
  * @number: N
  * @pool: the persistent pool
  * @gendisk: the block layer's
+ * @closed: goes away; nobody opens it any more
  * @pages: size
  * @limit: most pages to keep in the service; 0: none
  * @stored: pages there now
@@ -108,6 +109,7 @@ struct tmem_disk {
 	u32 number;
 	u32 pool;
 	struct gendisk *gendisk;
+	bool closed;
 	u64 pages;
 	u64 limit;
 	atomic64_t stored;

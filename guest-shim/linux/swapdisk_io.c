@@ -352,8 +352,16 @@ static TMEM_SUBMIT_RESULT tmem_disk_submit_bio(struct bio *bio)
 	TMEM_SUBMIT_RETURN;
 }
 
+static int tmem_disk_open(TMEM_OPEN_ARGUMENTS)
+{
+	struct tmem_disk *disk = TMEM_OPEN_GENDISK->private_data;
+
+	return disk->closed ? -ENXIO : 0;
+}
+
 const struct block_device_operations tmem_disk_fops = {
 	.owner = THIS_MODULE,
+	.open = tmem_disk_open,
 	.submit_bio = tmem_disk_submit_bio,
 	.swap_slot_free_notify = tmem_disk_slot_free,
 };

@@ -8,21 +8,21 @@ SWITCH = "/sys/module/tmem/parameters/frontswap"
 
 
 def scenario(lab):
-    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 64)])
+    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 96)])
     service = tmem.Domain(lab, dom0)
     guest = hooks.guest(lab, memory=96, config=["tmem=1", f'disk=["phy:{dom0.disk("swap")},xvda,w"]']).create()
     hooks.swap_on_disk(guest)
-    job = guest.start("exec pressure 48 1000000 7")
+    job = guest.start("exec pressure 64 1000000 7")
     hooks.load(guest, "reconnect_s=5")
     for number in range(KILLS):
-        walk = half_way(dom0, guest)
+        walk = half_way(lab, dom0, guest)
         service.kill()
         walk.wait(timeout=600)
         lab.equal(hooks.count(guest, "frontswap_pages"), 0, "pages that did not come back")
         lab.equal(job.code, None, f"the job's end after kill {number + 1} ({job.out[-200:]})")
         guest.run(f"echo 1 >{SWITCH}")
 
-    walk = half_way(dom0, guest)
+    walk = half_way(lab, dom0, guest)
     service.domain.destroy()
     lab.expect(walk.wait(timeout=600, check=False).code != 0, "pages of a domain that is gone were brought back")
     lab.expect(hooks.count(guest, "frontswap_pages") > 0, "the pages of a domain that is gone are forgotten")
@@ -34,10 +34,11 @@ def scenario(lab):
     guest.must_live()
 
 
-def half_way(dom0, guest):
-    """Bringing pages back has begun, with a thousand in tmem."""
-    dom0.poll(lambda: hooks.count(guest, "frontswap_pages") > 1000, 900, "1000 pages in tmem")
+def half_way(lab, dom0, guest):
+    """Bringing pages back has begun, and most of three thousand are still in tmem."""
+    dom0.poll(lambda: hooks.count(guest, "frontswap_pages") > 3000, 900, "3000 pages in tmem")
     start = len(guest.console)
     walk = guest.start(f"echo 0 >{SWITCH}")
     guest.wait_console("bringing pages back", start=start)
+    lab.expect(hooks.count(guest, "frontswap_pages") > 1000, "the pages came back before anything was killed")
     return walk
