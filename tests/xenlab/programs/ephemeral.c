@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ephemeral PAGES: a guest's front in user space, written from docs/abi.md and not from the project's headers. It puts PAGES different
-// pages that do not compress into an ephemeral pool, one after the other, and says how many the service took. Then it stays, connected,
-// until its input ends.
+// pages that do not compress into an ephemeral pool, one after the other, and says how many the service took; the same again for each
+// line of its input, and stays, connected, until that ends.
 #include <stdint.h>
 #include <unistd.h>
 #include <xenevtchn.h>
@@ -104,9 +104,19 @@ static unsigned put(uint32_t index)
 	return request(kPut, 0, index, 0);
 }
 
+static void put_all(uint32_t pass, uint32_t pages)
+{
+	uint32_t taken = 0;
+
+	for (uint32_t index = 0; index < pages; index++)
+		taken += put(index) == 0;
+	printf("ephemeral: pass %u, %u of %u taken\n", pass, taken, pages);
+	fflush(stdout);
+}
+
 int main(int count, char **words)
 {
-	uint32_t pages = count == 2 ? (uint32_t)strtoul(words[1], NULL, 10) : 0, taken = 0;
+	uint32_t pages = count == 2 ? (uint32_t)strtoul(words[1], NULL, 10) : 0, pass = 0;
 	unsigned length;
 	char *back;
 
@@ -121,12 +131,9 @@ int main(int count, char **words)
 		fprintf(stderr, "ephemeral: no pool\n");
 		return 1;
 	}
-	for (uint32_t index = 0; index < pages; index++)
-		taken += put(index) == 0;
-	printf("ephemeral: %u of %u taken\n", taken, pages);
-	fflush(stdout);
-	while (getchar() != EOF)
-		;
+	do
+		put_all(++pass, pages);
+	while (getchar() != EOF);
 	must_write("state", "6");
 	return 0;
 }
