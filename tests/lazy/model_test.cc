@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The registry's own code in every order of steps of up to four actors; world.h names the invariants.
+// The registry's own code in every order of steps of two actors, and of three and four within a number of preemptions; world.h names
+// the invariants.
 #include <gtest/gtest.h>
 
 #include <algorithm>

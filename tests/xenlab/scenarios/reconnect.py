@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Swap and files in tmem: its service is killed, the guest saved and restored, the tmem domain replaced; a 5.10 kernel with both hooks."""
+"""Swap and files in tmem: service killed, guest saved and restored, tmem domain replaced, guest rebooted; a 5.10 kernel with both hooks."""
 
 from lib import hooks, kernels, tmem
 from lib.files import Files
@@ -39,7 +39,25 @@ def scenario(lab):
     job = guest.start("exec pressure 32 1000000 8")
     goes_on(lab, dom0, guest, job, files, "with the new domain")
     job.kill()
+    rebooted(lab, dom0, service, guest, files)
     guest.must_live()
+
+
+def rebooted(lab, dom0, service, guest, files):
+    """Another boot is another life: nothing of before is there, and the disk's own bytes are read."""
+    files.change()
+    guest.run("sync", timeout=300)
+    before = guest.domid
+    dom0.xl(f"reboot {before}")
+    dom0.poll(lambda: dom0.domains().get("g1", before) != before, 900, "the guest to come back from its reboot")
+    guest.attach()
+    guest.wait_ready()
+    guest.run("mkdir -p /files")
+    files.mount()
+    hooks.load(guest)
+    pools = service.clients()["g1"]["pools"]
+    lab.equal(sum(pool["space"]["pages_persistent"] + pool["space"]["pages_ephemeral"] for pool in pools), 0, "pages of the boot before")
+    files.read("after the reboot")
 
 
 def goes_on(lab, dom0, guest, job, files, when):

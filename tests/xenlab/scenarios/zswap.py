@@ -14,7 +14,7 @@ def in_zswap(guest):
 def scenario(lab):
     kernel = kernels.hooks_kernel()
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 64)])
-    tmem.Service(lab, dom0)
+    service = tmem.Service(lab, dom0)
     guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=56,
                         config=["tmem=1", f'disk=["phy:{dom0.disk("swap")},xvda,w"]']).create()
     guest.run(f"mount -t debugfs debugfs /sys/kernel/debug; echo 1 >{SWITCH}")
@@ -24,6 +24,11 @@ def scenario(lab):
 
     hooks.load(guest)
     dom0.poll(lambda: hooks.count(guest, "frontswap_loaded") > 1000, 900, "pages that come from tmem, with zswap on")
+    service.ctl("freeze g1")
+    refused, zswapped = hooks.count(guest, "frontswap_store_refused"), in_zswap(guest)
+    dom0.poll(lambda: in_zswap(guest) > zswapped + 200, 900, "pages that tmem refuses in zswap")
+    lab.expect(hooks.count(guest, "frontswap_store_refused") > refused, "tmem refused nothing while it was frozen")
+    service.ctl("thaw g1")
     guest.run(f"echo 0 >{SWITCH}")
     more = hooks.count(guest, "frontswap_loaded") + 1000
     dom0.poll(lambda: hooks.count(guest, "frontswap_loaded") > more, 900, "pages that come from tmem, with zswap off")
