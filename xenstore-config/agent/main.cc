@@ -29,6 +29,7 @@ struct Arguments {
 };
 
 constexpr milliseconds kRetry{200};      // while a domain is being built or a backend closes
+constexpr milliseconds kSecondLook{2000}; // after an event: libxl takes a domain's directory away some time after its end is told
 constexpr milliseconds kReconnect{1000}; // while xenstored is away
 constexpr milliseconds kSweep{30000};    // a round without an event, for whatever was missed
 
@@ -46,7 +47,7 @@ class Session {
     if (!arguments_.breathe) store_.remove(TMEM_XS_FLOW_STATE);  // an earlier agent's; it would promise room to who asks
     for (const char* path : {"@introduceDomain", "@releaseDomain", kWishes}) store_.watch(path, "agent");
     wait_event();
-    round();
+    round(kSecondLook);
   }
 
  private:
@@ -55,15 +56,16 @@ class Session {
       if (error) return;
       bool any = false;
       while (store_.next_event()) any = true;
-      if (any) round();
+      if (any) round(kSecondLook);
       wait_event();
     });
   }
-  void round() {
+  // `next` is when to look again if everything is as it should be.
+  void round(milliseconds next) {
     const bool settled = reconciler_.reconcile();
-    timer_.expires_after(settled ? kSweep : kRetry);
+    timer_.expires_after(settled ? next : kRetry);
     timer_.async_wait([this](boost::system::error_code error) {
-      if (!error) round();
+      if (!error) round(kSweep);
     });
   }
 
