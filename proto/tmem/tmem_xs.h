@@ -72,13 +72,14 @@
 
 /*
  * Memory that flows, between dom0's own programs. state: words, of the latest round. limit/G: words max= written= (KiB) while
- * the limit of guest G is lower than its administrator set it. room/ID: words kib= hold= (seconds), by who needs room; the
+ * the limit of guest G is lower than its administrator set it. pages/G: as the agent wrote TMEM_XS_PAGES_TARGET of G. room/ID: words kib= hold= (seconds), by who needs room; the
  * agent answers below it with words state= (making, made, short) free-kib= missing-kib=, and removes it when the time is over.
  */
 #define TMEM_XS_FLOW TMEM_XS_TOOL "/flow"
 #define TMEM_XS_FLOW_STATE TMEM_XS_FLOW "/state"
 #define TMEM_XS_FLOW_EVENTS TMEM_XS_FLOW "/events"
 #define TMEM_XS_FLOW_LIMIT TMEM_XS_FLOW "/limit"
+#define TMEM_XS_FLOW_PAGES TMEM_XS_FLOW "/pages"
 #define TMEM_XS_FLOW_ROOM TMEM_XS_FLOW "/room"
 #define TMEM_XS_FLOW_ANSWER "answer"
 

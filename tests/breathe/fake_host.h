@@ -10,6 +10,7 @@
 #include "agent/fake_store.h"
 #include "breathe/breather.h"
 #include "breathe/words.h"
+#include "tmem/tmem_xs.h"
 
 namespace tmem::breathe {
 
@@ -17,6 +18,8 @@ inline constexpr uint64_t kMib = 1024;
 inline constexpr Domid kTmem = 1;
 
 inline std::string node(Domid domain, const std::string& name) { return "/local/domain/" + std::to_string(domain) + "/" + name; }
+
+inline std::string uuid_of(Domid domain) { return std::string("01234567-89ab-cdef-0123-456789abcde") + std::to_string(domain % 10); }
 
 class FakeHost final : public Hypervisor, public Service {
  public:
@@ -30,6 +33,7 @@ class FakeHost final : public Hypervisor, public Service {
 
   DomainView& add(Domid id, const std::string& name, uint64_t mib) {
     store.nodes[node(id, "name")] = {name, {}};
+    store.nodes[node(id, "vm")] = {"/vm/" + uuid_of(id), {}};
     store.nodes[node(id, "memory/target")] = {std::to_string(mib * kMib), {}};
     all.push_back({id, mib * kMib, mib * kMib, 0, false, false, true});
     return all.back();
@@ -38,6 +42,19 @@ class FakeHost final : public Hypervisor, public Service {
     return *std::find_if(all.begin(), all.end(), [&](const DomainView& d) { return d.id == id; });
   }
   uint64_t target(Domid id) { return to_number(store.read(node(id, "memory/target")).value_or("")).value_or(0); }
+
+  // Guests that have frontswap take back what they are asked for, up to so many pages each.
+  void take_back(uint64_t pages_max) {
+    for (ServiceClient& c : kept) {
+      const auto of = std::find_if(all.begin(), all.end(), [&](const DomainView& d) { return uuid_of(d.id) == c.uuid; });
+      const auto target = to_number(store.read(node(of->id, TMEM_XS_PAGES_TARGET)).value_or(""));
+      if (!target || c.pages <= *target) continue;
+      const uint64_t pages = std::min(pages_max, c.pages - *target), kib = c.kib * pages / c.pages;
+      c.pages -= pages;
+      c.kib -= kib;
+      service.needed_kib -= kib;
+    }
+  }
 
   // Balloons arrive: everyone's but those who ignore their targets. The service lets go what it is told to, down to what it needs.
   void settle() {
@@ -58,6 +75,7 @@ class FakeHost final : public Hypervisor, public Service {
     store.write(node(id, "memory/target"), std::to_string(kib), {});
   }
   std::optional<ServiceMemory> memory(Domid) override { return answers ? std::optional(service) : std::nullopt; }
+  std::optional<std::vector<ServiceClient>> clients(Domid) override { return answers ? std::optional(kept) : std::nullopt; }
   bool set_memory(Domid, uint64_t kib) override {
     order.push_back("service " + std::to_string(kib / kMib));
     service.target_kib = kib;
@@ -68,6 +86,7 @@ class FakeHost final : public Hypervisor, public Service {
   std::vector<DomainView> all;
   uint64_t free = 1024 * kMib;
   ServiceMemory service;
+  std::vector<ServiceClient> kept;
   bool answers = true;
   std::optional<Domid> ignores;
   std::vector<std::string> order;  // of what was asked of the tmem domain and its service

@@ -88,6 +88,80 @@ TEST(HostPolicy, ThenFromGuestsByWeightNeverBelowTheirMinimum) {
   EXPECT_FALSE(told(p, HostEvent::kRoomShort));
 }
 
+// Of 500 MiB of the tmem domain 450 hold persistent pages, half a page in a KiB; 200 more are waited for than it can drop.
+HostSample host_full_of_pages() {
+  HostSample s = host({guest(1, 800, 800, 800), guest(2, 800, 800, 800), guest(3, 800, 800)});
+  s.tmem_persistent_kib = 450 * kMib;
+  for (GuestView& g : s.guests) g.pages = 150 * kMib / 2, g.pages_kib = 150 * kMib;
+  s.guests[2].pages = s.guests[2].pages_kib = 0;
+  s.room_kib = (768 + 50 + 200) * kMib;  // 200 beyond
+  return s;
+}
+
+TEST(HostPolicy, GuestsTakePagesBackBeforeAnyGivesMemory) {
+  HostSample s = host_full_of_pages();
+  s.guests[1].pages_weight = 300;
+  const HostPlan p = plan({}, {}, s);
+  EXPECT_EQ(p.tmem_target_kib, 450 * kMib);
+  EXPECT_TRUE(p.limits_kib.empty());
+  EXPECT_EQ(p.pages_targets, (std::map<GuestId, uint64_t>{{1, 0}, {2, 100 * kMib / 2}})) << "the heavier gives a third, the other all that it has";
+  EXPECT_FALSE(told(p, HostEvent::kRoomShort));
+}
+
+TEST(HostPolicy, NoGuestIsAskedForPagesBelowItsMinimumAndTheRestIsAskedOfBalloons) {
+  HostSample s = host_full_of_pages();
+  s.guests[0].pages_min = 50 * kMib / 2;
+  s.guests[1].pages_min = 140 * kMib / 2;
+  const HostPlan p = plan({}, {}, s);
+  EXPECT_EQ(p.pages_targets, (std::map<GuestId, uint64_t>{{1, 50 * kMib / 2}, {2, 140 * kMib / 2}}));
+  EXPECT_EQ(p.limits_kib, (std::map<GuestId, uint64_t>{{3, (800 - 90) * kMib}}));
+}
+
+TEST(HostPolicy, NoPagesAreAskedForWhereNobodyWaits) {
+  HostSample s = host_full_of_pages();
+  s.room_kib = 0;
+  s.free_kib = 0;
+  EXPECT_TRUE(plan({}, {}, s).pages_targets.empty());
+}
+
+TEST(HostPolicy, ARequestForPagesStandsUnchangedUntilItIsOver) {
+  HostSample s = host_full_of_pages();
+  HostPlan p = plan({}, {}, s);
+  const auto asked = p.pages_targets;
+  ASSERT_EQ(asked.size(), 2u);
+  for (int i = 0; i < 3; ++i) {  // ten MiB from each, and the domain follows
+    s.time_ms += 1000;
+    for (GuestView& g : s.guests) g.pages -= std::min<uint64_t>(g.pages, 10 * kMib / 2), g.pages_kib -= std::min(g.pages_kib, 10 * kMib);
+    s.tmem_persistent_kib -= 20 * kMib;
+    p = plan({}, p.next, s);
+    EXPECT_EQ(p.pages_targets, asked);
+    EXPECT_EQ(p.tmem_target_kib, s.tmem_persistent_kib);
+  }
+  s.room_kib = 0;
+  s.time_ms += 1000;
+  p = plan({}, p.next, s);
+  EXPECT_TRUE(p.pages_targets.empty());
+  EXPECT_TRUE(p.next.asked.empty());
+}
+
+TEST(HostPolicy, AGuestThatTakesNoPagesBackIsNotWaitedForForEver) {
+  HostSample s = host_full_of_pages();
+  HostPlan p = plan({}, {}, s);
+  s.time_ms += HostParams{}.stuck_ms;
+  p = plan({}, p.next, s);
+  EXPECT_TRUE(p.pages_targets.empty());
+  EXPECT_EQ(p.limits_kib, (std::map<GuestId, uint64_t>{{3, 600 * kMib}})) << "the others make the room";
+  s.time_ms += 1000;
+  EXPECT_TRUE(plan({}, p.next, s).pages_targets.empty()) << "not asked again";
+}
+
+TEST(HostPolicy, AGuestThatMigratesIsNotAskedForPages) {
+  HostSample s = host_full_of_pages();
+  HostPlan p = plan({}, {}, s);
+  s.guests[0].migrating = true;
+  EXPECT_FALSE(plan({}, p.next, s).pages_targets.contains(1));
+}
+
 TEST(HostPolicy, RoomThatCannotBeMadeIsTold) {
   HostSample s = host({guest(1, 100, 100)});
   s.room_kib = 8192 * kMib;
@@ -173,6 +247,10 @@ RC_GTEST_PROP(HostPolicy, PromisesNothingTwice, ()) {
     g.current_kib = kib(1 << 22);
     g.weight = *rc::gen::inRange<uint32_t>(0, 1000);
     g.migrating = *rc::gen::arbitrary<bool>();
+    g.pages = kib(1 << 20);
+    g.pages_min = kib(1 << 20);
+    g.pages_kib = g.pages * kib(5);
+    g.pages_weight = *rc::gen::inRange<uint32_t>(0, 1000);
     s.guests.push_back(g);
   }
   for (int round = 0; round < 8; ++round) {
@@ -189,6 +267,7 @@ RC_GTEST_PROP(HostPolicy, PromisesNothingTwice, ()) {
       RC_ASSERT(raised + HostParams{}.reserve_kib + s.room_kib <= s.free_kib);
     }
     RC_ASSERT(p.tmem_target_kib >= std::min(s.tmem_persistent_kib, s.tmem_current_kib));
+    for (const auto& [id, target] : p.pages_targets) RC_ASSERT(!s.guests[id].migrating && target >= std::min(s.guests[id].pages, s.guests[id].pages_min));
     for (const auto& [id, limit] : p.limits_kib) {
       const GuestView& g = s.guests[id];
       RC_ASSERT(limit <= g.max_kib || limit <= g.limit_kib);

@@ -19,6 +19,8 @@ uint64_t above(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 uint64_t distance(uint64_t a, uint64_t b) { return a > b ? a - b : b - a; }
 std::string memory_path(Domid domain) { return "/local/domain/" + std::to_string(domain) + "/memory"; }
 std::string limit_path(Domid domain) { return TMEM_XS_FLOW_LIMIT "/" + std::to_string(domain); }
+std::string pages_path(Domid domain) { return TMEM_XS_FLOW_PAGES "/" + std::to_string(domain); }
+std::string pages_target_path(Domid domain) { return "/local/domain/" + std::to_string(domain) + "/" TMEM_XS_PAGES_TARGET; }
 std::string room_path(const std::string& id) { return TMEM_XS_FLOW_ROOM "/" + id; }
 
 void write_if_new(agent::StoreView& store, const std::string& path, const std::string& value) {
@@ -46,7 +48,9 @@ bool Breather::round(uint64_t now_ms) {
   }
 
   limit_guests(seen, plan);
+  ask_for_pages(seen, plan);
   bool moving = move_tmem(seen, plan.tmem_target_kib) || !plan.limits_kib.empty() || silent;
+  for (const auto& [id, asked] : state_.asked) moving |= !asked.silent && asked.pages > asked.target;
   for (const auto& [id, progress] : state_.guests) moving |= progress.distance_kib > 0 && !progress.stuck;
   answer_rooms(seen, moving, now_ms);
   report(seen, plan);
@@ -76,8 +80,9 @@ Breather::Look Breather::look(uint64_t now_ms) {
   seen.sample.time_ms = now_ms;
   seen.sample.free_kib = seen.free_kib;
   look_at_tmem(seen);
-  look_at_guests(seen);
   seen.sample.room_kib = room_kib(seen, now_ms);
+  look_at_pages(seen);
+  look_at_guests(seen);
   return seen;
 }
 
@@ -108,15 +113,22 @@ void Breather::look_at_tmem(Look& seen) {
   seen.tmem_max_kib = std::min(own_kib_ + seen.service->max_kib, number(memory_path(*id) + "/static-max").value_or(UINT64_MAX));
 }
 
+// Only who waits has a use for them. A late answer changes nothing.
+void Breather::look_at_pages(const Look& seen) {
+  if (!seen.tmem || seen.sample.room_kib == 0) return clients_.clear();
+  if (!seen.service) return;
+  if (auto clients = service_.clients(seen.tmem->id)) clients_ = std::move(*clients);
+}
+
 void Breather::look_at_guests(Look& seen) {
   for (const DomainView& domain : seen.domains) {
     if (domain.id == 0 || domain.dying || !domain.has_run || (seen.tmem && domain.id == seen.tmem->id)) continue;
     const auto target = number(memory_path(domain.id) + "/target");
-    if (target) seen.sample.guests.push_back(guest(domain, *target));
+    if (target) seen.sample.guests.push_back(guest(domain, *target, seen.sample.room_kib > 0));
   }
 }
 
-flow::GuestView Breather::guest(const DomainView& domain, uint64_t target_kib) {
+flow::GuestView Breather::guest(const DomainView& domain, uint64_t target_kib, bool somebody_waits) {
   const std::string memory = memory_path(domain.id), keys = memory + "/" + kGuestKeys + "/";
   flow::GuestView view;
   view.id = domain.id;
@@ -132,7 +144,15 @@ flow::GuestView Breather::guest(const DomainView& domain, uint64_t target_kib) {
   const auto min_mib = number(keys + "min");
   const bool others = store_.read(memory + "/dynamic-min").has_value();
   view.min_kib = min_mib && !others ? std::min(*min_mib, view.max_kib / kMibKib) * kMibKib : view.max_kib;
-  view.migrating = view.min_kib < view.max_kib && options_.migrates(domain.id, name_of(domain.id));
+  const std::string uuid = clients_.empty() ? "" : agent::guest_name(store_, domain.id).uuid;
+  const auto client = std::find_if(clients_.begin(), clients_.end(), [&](const ServiceClient& c) { return c.uuid == uuid; });
+  if (client != clients_.end()) {
+    view.pages = client->pages;
+    view.pages_min = client->pages_min;
+    view.pages_kib = client->kib;
+    view.pages_weight = client->weight;
+  }
+  view.migrating = somebody_waits && (view.min_kib < view.max_kib || view.pages > 0) && options_.migrates(domain.id, name_of(domain.id));
   return view;
 }
 
@@ -214,6 +234,27 @@ void Breather::limit_guests(const Look& seen, const flow::HostPlan& plan) {
     store_.write(limit_path(id), "max=" + std::to_string(view->max_kib) + " written=" + std::to_string(kib), kDom0Only);
     hypervisor_.set_target(id, kib);
     if (kib >= view->max_kib) store_.remove(limit_path(id));
+  }
+}
+
+// The request is the guest's to read. One that somebody else has written meanwhile is his.
+void Breather::ask_for_pages(const Look& seen, const flow::HostPlan& plan) {
+  for (const auto& [id, pages] : plan.pages_targets) {
+    const std::string target = std::to_string(pages);
+    const auto stands = store_.read(pages_target_path(id)), ours = store_.read(pages_path(id));
+    if (stands == target || (stands && stands != ours)) continue;
+    const Domid guest_id = id;  // a structured binding is not captured
+    store_.transaction([&](agent::StoreView& t) {
+      t.write(pages_path(guest_id), target, kDom0Only);
+      t.write(pages_target_path(guest_id), target, {0, guest_id});
+    });
+  }
+  for (const std::string& text : store_.list(TMEM_XS_FLOW_PAGES)) {
+    const Domid id = static_cast<Domid>(to_number(text).value_or(0));
+    if (plan.pages_targets.contains(id)) continue;
+    const bool there = std::any_of(seen.domains.begin(), seen.domains.end(), [&](const DomainView& d) { return d.id == id; });
+    if (there && store_.read(pages_target_path(id)) == store_.read(pages_path(id))) store_.remove(pages_target_path(id));
+    store_.remove(TMEM_XS_FLOW_PAGES "/" + text);
   }
 }
 

@@ -5,6 +5,8 @@
 // Order: the tmem domain grows first and its service then, as far as the domain has come; the service shrinks first and the
 // domain follows what the service has let go. So at no moment does the service count on memory that its domain has not got.
 //
+// A request for pages stands from the round that asks to the one that does not. What is not this program's own stays.
+//
 // Relies on nodes that dom0 owns only. What a guest writes about itself is not read here; what it has, Xen says.
 //
 // Borrows all three for its life. Thread rule: one thread.
@@ -54,10 +56,19 @@ struct ServiceMemory {
   uint64_t max_kib = 0;     // what it can be raised to
   uint64_t needed_kib = 0;  // cannot be dropped
 };
+// What the service keeps for a guest that is connected.
+struct ServiceClient {
+  std::string uuid;        // its numbers for clients are the service's own
+  uint32_t weight = 100;
+  uint64_t pages = 0;      // persistent
+  uint64_t pages_min = 0;
+  uint64_t kib = 0;        // that those take
+};
 class Service {
  public:
   virtual ~Service() = default;
   virtual std::optional<ServiceMemory> memory(Domid domain) = 0;  // none: it does not answer
+  virtual std::optional<std::vector<ServiceClient>> clients(Domid domain) = 0;
   virtual bool set_memory(Domid domain, uint64_t kib) = 0;
 };
 
@@ -112,12 +123,14 @@ class Breather {
   uint64_t room_kib(const Look& seen, uint64_t now_ms);
   uint64_t asked_rooms_kib(const Look& seen, uint64_t now_ms);
   bool has_room(Domid domain) const;
-  flow::GuestView guest(const DomainView& domain, uint64_t target_kib);
+  void look_at_pages(const Look& seen);
+  flow::GuestView guest(const DomainView& domain, uint64_t target_kib, bool somebody_waits);
   std::optional<uint64_t> number(const std::string& path);
   std::string name_of(Domid domain);
 
   bool move_tmem(const Look& seen, uint64_t target_kib);
   void limit_guests(const Look& seen, const flow::HostPlan& plan);
+  void ask_for_pages(const Look& seen, const flow::HostPlan& plan);
   void answer_rooms(const Look& seen, bool moving, uint64_t now_ms);
   void report(const Look& seen, const flow::HostPlan& plan);
 
@@ -133,6 +146,7 @@ class Breather {
   uint64_t own_kib_ = 0;
   bool room_short_ = false;  // told of already
   std::optional<uint64_t> silent_since_ms_;
+  std::vector<ServiceClient> clients_;  // as the service told last, while somebody waits
 };
 
 }  // namespace tmem::breathe

@@ -35,6 +35,22 @@ class ControlService final : public Service {
     return memory;
   }
 
+  std::optional<std::vector<ServiceClient>> clients(Domid domain) override {
+    control::Request request;
+    request.mutable_list_clients();
+    const auto reply = call(domain, std::move(request));
+    if (!reply) return std::nullopt;
+    std::vector<ServiceClient> clients;
+    for (const control::Client& client : reply->list_clients().clients()) {
+      if (client.state() != control::Client::CONNECTED) continue;
+      const control::SpaceStats& space = client.space();
+      const uint64_t pages = space.pages_persistent(), all = pages + space.pages_ephemeral();
+      const uint64_t kib = all == 0 ? 0 : space.bytes_compressed() / kKib * pages / all;
+      clients.push_back({client.uuid(), client.policy().weight(), pages, client.policy().min_pages(), kib});
+    }
+    return clients;
+  }
+
   bool set_memory(Domid domain, uint64_t kib) override {
     control::Request request;
     request.mutable_set_memory()->set_bytes(kib * kKib);

@@ -2,6 +2,7 @@
 #include "flow/host_policy.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tmem::flow {
 namespace {
@@ -12,6 +13,7 @@ class Planner {
  public:
   Planner(const HostParams& params, const HostState& state, const HostSample& sample) : params_(params), sample_(sample) {
     plan_.next = state;
+    asked_before_ = std::exchange(plan_.next.asked, {});  // over unless they are wanted still
     plan_.tmem_target_kib = sample.tmem_current_kib;
   }
 
@@ -58,47 +60,83 @@ class Planner {
     return sum;
   }
 
-  // At once, first from tmem: what it holds beyond persistent pages can be dropped. Guests are asked only where somebody waits.
+  // At once, first from tmem: what it holds beyond persistent pages can be dropped. Guests are asked only where somebody waits: for
+  // their pages, so that tmem can give more; then for their memory.
   void shrink(uint64_t missing) {
-    const uint64_t floor = std::max(sample_.tmem_persistent_kib, std::min(params_.tmem_min_kib, sample_.tmem_current_kib));
+    const uint64_t least = std::min(params_.tmem_min_kib, sample_.tmem_current_kib), floor = std::max(sample_.tmem_persistent_kib, least);
     const uint64_t from_tmem = std::min(missing, above(sample_.tmem_current_kib, floor));
     plan_.tmem_target_kib = sample_.tmem_current_kib - from_tmem;
-    missing -= from_tmem;
-    const uint64_t waited_for = above(params_.reserve_kib + sample_.room_kib, sample_.free_kib + from_tmem);
-    if (sample_.room_kib == 0 || waited_for == 0) return;
-    if (ask_guests(std::min(missing, waited_for)) > 0) event(HostEvent::kRoomShort, 0);
+    missing = std::min(missing - from_tmem, above(params_.reserve_kib + sample_.room_kib, sample_.free_kib + from_tmem));
+    if (sample_.room_kib == 0 || missing == 0) return;
+    const uint64_t from_pages = std::min(missing, floor - least);
+    missing -= from_pages;
+    if (ask_guests(missing + ask_for_pages(from_pages)) > 0) event(HostEvent::kRoomShort, 0);
   }
 
-  // By weight, each down to its minimum; what one cannot give the others do. Returns what is still missing.
-  uint64_t ask_guests(uint64_t missing) {
-    std::vector<const GuestView*> left;
-    std::map<GuestId, uint64_t> given;
+  // Returns what is missing beside what guests are bringing back. One that brings nothing back is not waited for.
+  uint64_t ask_for_pages(uint64_t missing) {
+    std::vector<Giver> givers;
     for (const GuestView& guest : sample_.guests) {
-      const uint64_t falling = above(guest.current_kib, guest.limit_kib);  // what it was asked for before and will give
-      if (!guest.migrating && obeys(guest.id)) {
-        missing = above(missing, falling);
-        left.push_back(&guest);
+      if (guest.migrating) continue;
+      const auto before = asked_before_.find(guest.id);
+      if (before != asked_before_.end()) {
+        Asked& asked = plan_.next.asked[guest.id] = before->second;
+        if (guest.pages < asked.pages || guest.pages <= asked.target) asked = {asked.target, guest.pages, sample_.time_ms, asked.silent};
+        asked.silent = asked.silent || (guest.pages > asked.target && above(sample_.time_ms, asked.since_ms) >= params_.stuck_ms);
+        if (asked.silent) continue;
+        missing = above(missing, kib_of(guest, above(guest.pages, asked.target)));
+        if (guest.pages > asked.target) continue;
       }
+      givers.push_back({guest.id, guest.pages_weight, kib_of(guest, above(guest.pages, guest.pages_min))});
     }
-    const auto can = [&](const GuestView* g) { return above(above(std::min(g->current_kib, g->limit_kib), g->min_kib), given[g->id]); };
+    for (const auto& [id, kib] : share_out(missing, givers)) {
+      const GuestView& guest = view(id);
+      const uint64_t pages = (kib * guest.pages + guest.pages_kib - 1) / guest.pages_kib;
+      plan_.next.asked[id] = {guest.pages - pages, guest.pages, sample_.time_ms, false};
+    }
+    for (const auto& [id, asked] : plan_.next.asked) {
+      if (!asked.silent) plan_.pages_targets[id] = asked.target;
+    }
+    return missing;
+  }
+  static uint64_t kib_of(const GuestView& guest, uint64_t pages) { return guest.pages == 0 ? 0 : guest.pages_kib * pages / guest.pages; }
+
+  // By weight, each down to its minimum. Returns what is still missing.
+  uint64_t ask_guests(uint64_t missing) {
+    std::vector<Giver> givers;
+    for (const GuestView& guest : sample_.guests) {
+      if (guest.migrating || !obeys(guest.id)) continue;
+      missing = above(missing, above(guest.current_kib, guest.limit_kib));  // what it was asked for before and will give
+      givers.push_back({guest.id, guest.weight, above(std::min(guest.current_kib, guest.limit_kib), guest.min_kib)});
+    }
+    for (const auto& [id, kib] : share_out(missing, givers)) plan_.limits_kib[id] = std::min(view(id).current_kib, view(id).limit_kib) - kib;
+    return missing;
+  }
+
+  struct Giver {
+    GuestId id;
+    uint32_t weight;
+    uint64_t can_kib;
+  };
+  // Twice the weight gives half as much; what one cannot give the others do. missing: what is left of it.
+  static std::map<GuestId, uint64_t> share_out(uint64_t& missing, std::vector<Giver> givers) {
+    std::map<GuestId, uint64_t> given;
     while (missing > 0) {
-      std::erase_if(left, [&](const GuestView* g) { return can(g) == 0; });
+      std::erase_if(givers, [](const Giver& g) { return g.can_kib == 0; });
+      if (givers.empty()) break;
       double shares = 0;
-      for (const GuestView* g : left) shares += 1.0 / std::max(g->weight, 1u);
-      if (left.empty()) break;
+      for (const Giver& g : givers) shares += 1.0 / std::max(g.weight, 1u);
       uint64_t round = 0;
-      for (const GuestView* g : left) {
-        const uint64_t part = static_cast<uint64_t>(static_cast<double>(missing) / std::max(g->weight, 1u) / shares) + 1;
-        const uint64_t taken = std::min({part, can(g), missing - std::min(missing, round)});
-        given[g->id] += taken;
+      for (Giver& g : givers) {
+        const uint64_t part = static_cast<uint64_t>(static_cast<double>(missing) / std::max(g.weight, 1u) / shares) + 1;
+        const uint64_t taken = std::min({part, g.can_kib, missing - std::min(missing, round)});
+        g.can_kib -= taken;
+        if (taken > 0) given[g.id] += taken;
         round += taken;
       }
       missing -= std::min(missing, round);
     }
-    for (const auto& [id, kib] : given) {
-      if (kib > 0) plan_.limits_kib[id] = std::min(view(id).current_kib, view(id).limit_kib) - kib;
-    }
-    return missing;
+    return given;
   }
 
   // Limits that were lowered go up again before tmem grows.
@@ -128,6 +166,7 @@ class Planner {
 
   const HostParams& params_;
   const HostSample& sample_;
+  std::map<GuestId, Asked> asked_before_;
   HostPlan plan_;
 };
 

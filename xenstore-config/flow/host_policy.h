@@ -4,7 +4,7 @@
 //
 // Laws, each tested: memory that is promised elsewhere is never given to the tmem domain; the tmem domain is never taken below
 // the persistent pages that it holds; no limit falls below its guest's minimum, and none is lowered for a guest that migrates
-// or for one that does not obey; a steady host gets a steady plan.
+// or for one that does not obey; no guest is asked for pages below its minimum of them; a steady host gets a steady plan.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct HostParams {
   uint64_t tmem_max_kib = UINT64_MAX;
   uint32_t tmem_growth_divisor = 8;       // one part of so many of the surplus at a time; giving back is immediate
   uint64_t slack_kib = 16 * 1024;         // differences below are let be
-  uint64_t stuck_ms = 10000;              // a guest that does not come nearer to its limit for so long does not obey
+  uint64_t stuck_ms = 10000;              // a guest that comes no nearer to what it was asked for in so long does not obey
 };
 
 struct GuestView {
@@ -34,6 +34,10 @@ struct GuestView {
   uint64_t limit_kib = 0;         // memory/target
   uint64_t current_kib = 0;       // what Xen says it has
   bool migrating = false;         // nothing is squeezed before a migration
+  uint64_t pages = 0;             // persistent, in the tmem domain; as a target: that may stay there
+  uint64_t pages_min = 0;         // never asked for
+  uint64_t pages_kib = 0;         // what they hold of the tmem domain
+  uint32_t pages_weight = 100;    // as above
 };
 
 struct HostSample {
@@ -51,8 +55,17 @@ struct Progress {
   bool stuck = false;
 };
 
+// A guest that was asked to take pages back, as long as they are wanted.
+struct Asked {
+  uint64_t target = 0;        // that may stay
+  uint64_t pages = 0;         // the fewest that were seen since
+  uint64_t since_ms = 0;
+  bool silent = false;        // none came for so long; it is not asked again
+};
+
 struct HostState {
   std::map<GuestId, Progress> guests;
+  std::map<GuestId, Asked> asked;
   bool low = false;
 };
 
@@ -67,7 +80,8 @@ const char* to_string(HostEvent event);
 
 struct HostPlan {
   uint64_t tmem_target_kib = 0;
-  std::map<GuestId, uint64_t> limits_kib;  // only what is to change
+  std::map<GuestId, uint64_t> limits_kib;     // only what is to change
+  std::map<GuestId, uint64_t> pages_targets;  // requests that stand: how many pages may stay in the tmem domain
   std::vector<std::pair<HostEvent, GuestId>> events;
   HostState next;
 };
