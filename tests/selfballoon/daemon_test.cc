@@ -128,6 +128,25 @@ TEST_F(DaemonTest, ADryRunReportsAndMovesNothing) {
   EXPECT_NE(told("decision").find("takes"), std::string::npos);
 }
 
+TEST_F(DaemonTest, PagesInFrontswapComeBackByTheKernelsHandAndAreNoPressure) {
+  put("sys/kernel/tmem/frontswap_pages", "4000\n");
+  put("sys/kernel/tmem/frontswap_loaded", "0\n");
+  put("sys/kernel/tmem/pages_target", "");
+  put(kBalloon + "info/current_kb", "524288\n");
+  Daemon daemon = make();
+  intervals(daemon, 5);
+  std::string target;
+  while (target.empty()) std::getline(std::ifstream(root_ / "sys/kernel/tmem/pages_target"), target);  // a child writes it
+  EXPECT_EQ(target, "3800") << "a twentieth";
+  put("sys/kernel/tmem/frontswap_loaded", "50000\n");
+  daemon.step(now_ms_ += 1000, true);
+  EXPECT_EQ(said_.find("read back"), std::string::npos) << said_;
+  for (int loaded = 100000; said_.find("read back") == std::string::npos; loaded += 50000) {  // what comes after the child's end is
+    put("sys/kernel/tmem/frontswap_loaded", std::to_string(loaded));
+    daemon.step(now_ms_ += 1000, true);
+  }
+}
+
 TEST_F(DaemonTest, AMissingFileIsSaidOnceAndTriedAgain) {
   Daemon daemon = make();
   std::filesystem::remove(root_ / "proc/zoneinfo");

@@ -25,6 +25,14 @@ TEST_F(SystemTest, ASampleHoldsWhatTheFilesSay) {
   EXPECT_EQ(s.swapins_pages, 5u);
 }
 
+TEST_F(SystemTest, PagesInFrontswapCountAsInTmemAndTheirLoadsAsSwapIns) {
+  put("sys/kernel/tmem/frontswap_pages", "100\n");
+  put("sys/kernel/tmem/frontswap_loaded", "7\n");
+  const Sample s = System(root_).sample();
+  EXPECT_EQ(s.in_tmem_kib, 400u) << "those of the swap disk are among them";
+  EXPECT_EQ(s.swapins_pages, 5u + 7);
+}
+
 TEST_F(SystemTest, PressureStallInformationMayBeOff) {
   std::filesystem::remove_all(root_ / "proc/pressure");
   EXPECT_FALSE(System(root_).has_pressure());

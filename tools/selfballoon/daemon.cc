@@ -22,7 +22,7 @@ uint64_t wall_clock_s() { return static_cast<uint64_t>(std::time(nullptr)); }
 }  // namespace
 
 Daemon::Daemon(System& system, agent::Store& store, const Params& own, std::string run_file, bool dry_run, Log log)
-    : system_(system), store_(store), tuning_(own), report_(store), run_file_(std::move(run_file)), dry_run_(dry_run), log_(std::move(log)) {
+    : system_(system), store_(store), tuning_(own), report_(store), give_back_(system.path(System::kPagesTarget)), run_file_(std::move(run_file)), dry_run_(dry_run), log_(std::move(log)) {
   store_.watch("memory", "selfballoon");
   if (!system_.has_pressure()) log_(LOG_NOTICE, "this kernel has no pressure stall information (boot with psi=1); refaults and swap-ins are used instead");
   refresh();
@@ -82,6 +82,8 @@ void Daemon::step(uint64_t now_ms, bool between) {
     sample.time_ms = now_ms;
     sample.between = between;
     sample.limit_kib = limit_kib();
+    if (gave_back_) forgive(sample);
+    gave_back_ = give_back_.under_way();
     const Decision decision = decide(params(), state_, sample);
     state_ = decision.next;
     if (decision.reason == Reason::kOff && off_) return;
@@ -101,15 +103,31 @@ void Daemon::act(const Sample& sample, const Decision& decision) {
          "target " + std::to_string(sample.target_kib) + " -> " + std::to_string(decision.target_kib) + " KiB: " + to_string(decision.reason));
     if (!dry_run_) system_.set_target(decision.target_kib);
   }
-  if (decision.unswap_kib == 0 || dry_run_) return;
-  const size_t back = unswap_.bring_back(std::min(decision.unswap_kib / kPageKib, kUnswapPagesMax));
+  if (decision.unswap_kib > 0 && !dry_run_) bring_back(std::min(decision.unswap_kib / kPageKib, kUnswapPagesMax));
+}
+
+// The kernel's own first, which come while we go on; then those of a swap disk.
+void Daemon::bring_back(uint64_t pages) {
+  const uint64_t frontswap = system_.frontswap_pages();
+  const uint64_t may_stay = std::max<uint64_t>(frontswap - std::min(frontswap, pages), 1);  // the last one does so always
+  if (frontswap > may_stay) {
+    if (gave_back_) return;  // the ones before are still coming
+    give_back_.start(may_stay);
+    gave_back_ = true;
+    log_(LOG_DEBUG, "brings pages back from frontswap: of " + std::to_string(frontswap) + " " + std::to_string(may_stay) + " may stay");
+  }
+  const size_t back = pages > frontswap ? unswap_.bring_back(pages - frontswap) : 0;
   if (back == 0) return;
   log_(LOG_DEBUG, "brought " + std::to_string(back) + " pages back from tmem");
-  // What that cost was not the guest's doing: the next look counts from here.
   const Sample after = system_.sample();
   state_.stall_us = after.stall_us.value_or(0);
-  state_.refaults_pages = after.refaults_pages;
-  state_.swapins_pages = after.swapins_pages;
+  forgive(after);
+}
+
+// Pages that we brought back were not the guest's doing: the next look counts from here.
+void Daemon::forgive(const Sample& sample) {
+  state_.refaults_pages = sample.refaults_pages;
+  state_.swapins_pages = sample.swapins_pages;
 }
 
 void Daemon::release() {

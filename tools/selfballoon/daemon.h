@@ -10,6 +10,7 @@
 #include <string>
 
 #include "agent/xenstore.h"
+#include "selfballoon/giveback.h"
 #include "selfballoon/report.h"
 #include "selfballoon/system.h"
 #include "selfballoon/tuning.h"
@@ -38,6 +39,8 @@ class Daemon {
   uint64_t limit_kib();
   void learn_offset(uint64_t toolstack_kib);
   void act(const Sample& sample, const Decision& decision);
+  void bring_back(uint64_t pages);
+  void forgive(const Sample& sample);
   void say_state();
 
   System& system_;
@@ -45,6 +48,7 @@ class Daemon {
   Tuning tuning_;
   Report report_;
   Unswap unswap_;
+  GiveBack give_back_;
   std::string run_file_;
   bool dry_run_;
   Log log_;
@@ -54,6 +58,7 @@ class Daemon {
   uint64_t offset_kib_ = 0;       // the toolstack's numbers less the balloon's: memory that an HVM or PVH guest never sees
   bool offset_known_ = false;
   bool off_ = false;              // and everything was given back
+  bool gave_back_ = false;        // pages came from frontswap since the last look
 };
 
 // Waits and calls step() until a signal. Returns the exit status.

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -59,6 +60,8 @@ uint64_t System::number(const char* below) const {
   return *value;
 }
 
+uint64_t System::maybe_number(const char* below) const { return parse_number(maybe_text(below).value_or("")).value_or(0); }
+
 bool System::is_dom0() const {
   const auto capabilities = maybe_text("proc/xen/capabilities");
   if (capabilities && capabilities->find("control_d") != std::string::npos) return true;
@@ -83,13 +86,17 @@ Sample System::sample() const {
   result.reserve_kib = zones.reserve_pages * kPageKib;
   result.span_kib = zones.span_pages * kPageKib;
   result.kernel_kib = kernel_kib(meminfo, result.reserve_kib);
-  result.in_tmem_kib = parse_swaps_used_kib(maybe_text("proc/swaps").value_or(""), "/dev/tmemswap");
+  // Not the sum: frontswap takes pages of every swap area, and of a tmem swap disk they are in use there as well.
+  result.in_tmem_kib = std::max(parse_swaps_used_kib(maybe_text("proc/swaps").value_or(""), "/dev/tmemswap"), frontswap_pages() * kPageKib);
   result.stall_us = parse_stall_us(maybe_text("proc/pressure/memory").value_or(""));
   // One name before 5.9, two since.
   result.refaults_pages = of(vmstat, "workingset_refault") + of(vmstat, "workingset_refault_anon") + of(vmstat, "workingset_refault_file");
-  result.swapins_pages = of(vmstat, "pswpin");
+  // pswpin counts what a swap device has read, which is not what frontswap has.
+  result.swapins_pages = of(vmstat, "pswpin") + maybe_number("sys/kernel/tmem/frontswap_loaded");
   return result;
 }
+
+uint64_t System::frontswap_pages() const { return maybe_number("sys/kernel/tmem/frontswap_pages"); }
 
 uint64_t System::target_kib() const { return number(kBalloonTarget); }
 

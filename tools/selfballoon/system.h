@@ -26,6 +26,8 @@ class System {
 
   // All that a Sample holds but for time, limit and what the caller counts itself.
   Sample sample() const;
+  uint64_t frontswap_pages() const;  // that the kernel itself keeps in tmem
+  static constexpr const char* kPagesTarget = "sys/kernel/tmem/pages_target";
   uint64_t target_kib() const;
   void set_target(uint64_t kib) const;
 
@@ -35,6 +37,7 @@ class System {
   std::string text(const char* below) const;
   std::optional<std::string> maybe_text(const char* below) const;
   uint64_t number(const char* below) const;
+  uint64_t maybe_number(const char* below) const;  // 0: there is none
 
   std::filesystem::path root_;
 };
