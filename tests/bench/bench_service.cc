@@ -6,22 +6,18 @@
 // neighbours do to one they do to the other, and where a virtual processor is moved meanwhile only one turn is spoilt. Of
 // all turns the one with the median ratio is told.
 #include <lz4.h>
-#include <pthread.h>
-#include <sched.h>
 
 #include <array>
 #include <atomic>
-#include <functional>
 #include <thread>
 
 #include "bench/bench_report.h"
+#include "bench/shard_service.h"
 #include "bench/zram_baseline.h"
 #include "capture.h"
 #include "store/codec.h"
 #include "support/heap_memory.h"
 #include "tmem_front.h"
-#include "transport/memfd_pair.h"
-#include "transport/shard_worker.h"
 #include "transport/test_front.h"
 
 namespace tmem {
@@ -30,10 +26,25 @@ namespace {
 using bench::cpu_seconds;
 using bench::median;
 using bench::seconds;
+using bench::kClient;
+using bench::kOrder;
+using bench::make_engine;
+using bench::must_be_ok;
+using bench::pin;
+using bench::request_for;
+using bench::start_on;
 
-constexpr uint32_t kOrder = TMEMIF_RING_ORDER_DEFAULT;
 constexpr uint32_t kSegments = 1024;
-constexpr ClientId kClient{1};
+
+// With memory of the heap.
+struct HeapOfService {
+  test::HeapMemory memory{kSegments};
+};
+class Service : HeapOfService, public bench::ShardService {
+ public:
+  Service() : ShardService(memory) {}
+};
+
 constexpr int kRepeats = 7;
 constexpr size_t kTurns = 15;  // of what takes milliseconds
 
@@ -48,26 +59,6 @@ Turn median_turn(std::vector<Turn> turns) {
 }
 // Of count pages those of a turn.
 std::pair<size_t, size_t> part_of(size_t count, size_t turn) { return {count * turn / kTurns, count * (turn + 1) / kTurns}; }
-
-void pin(unsigned cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu % std::max(1u, std::thread::hardware_concurrency()), &set);
-  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-}
-
-// A thread on a processor of its own. Waits until it is there: it starts on its parent's.
-template <typename Work>
-std::thread start_on(unsigned cpu, Work work) {
-  std::atomic<bool> there{false};
-  std::thread thread([&there, cpu, work = std::move(work)] {
-    pin(cpu);
-    there.store(true);
-    work();
-  });
-  while (!there.load()) std::this_thread::sleep_for(std::chrono::microseconds(50));
-  return thread;
-}
 
 // Pages of the corpus that are not one repeated word: those are a case of their own.
 struct Pages {
@@ -84,84 +75,6 @@ Pages load_pages() {
     std::ranges::copy(corpus.page(i), pages.page.emplace_back().begin());
   }
   return pages;
-}
-
-std::unique_ptr<Engine> make_engine(test::HeapMemory& memory) {
-  auto engine = std::move(Engine::create(memory, {uint64_t{kSegments} * kSegmentBytes, false}).value());
-  if (engine->attach(kClient, {}, {}, true) != Status::kOk) std::abort();
-  if (engine->new_pool(kClient, PoolId(0), TMEMIF_POOL_FLAGS(TMEMIF_POOL_PERSISTENT)) != Status::kOk) std::abort();
-  return engine;
-}
-
-// A service of one shard with its worker running on processor 1, and one client on processor 0.
-class Service {
- public:
-  Service() : engine_(make_engine(memory_)), worker_(*engine_, {}, [](ClientId) { std::abort(); }), pair_(kClient, kOrder) {
-    front = std::make_unique<TestFront>(pair_.front_memory(), kOrder);
-    if (!worker_.add_channel(pair_.channel())) std::abort();
-    thread_ = start_on(1, [this] { worker_.run(); });
-  }
-  ~Service() {
-    worker_.stop();
-    thread_.join();
-  }
-  double worker_cpu() {
-    double value = 0;
-    call([&] { value = cpu_seconds(); });
-    return value;
-  }
-  WorkerStats stats() {
-    WorkerStats stats;
-    call([&] { stats = worker_.stats(); });
-    return stats;
-  }
-  void call(const std::function<void()>& closure) {
-    std::atomic<bool> done{false};
-    worker_.post([&] {
-      closure();
-      done.store(true);
-    });
-    while (!done.load()) tmem_os_relax();
-  }
-  void ring() { pair_.front_rings(); }
-  void* queue() { return pair_.front_memory(); }
-
-  // Keeps the ring full with count requests; fill writes request n (slot n mod entries), check sees each response.
-  template <typename Fill, typename Check>
-  void pipeline(size_t count, Fill fill, Check check) {
-    size_t sent = 0, received = 0;
-    while (received < count) {
-      while (sent < count && tmem_ring_front_room(&front->ring) > 0) {
-        tmemif_request* r = tmem_ring_front_next(&front->ring);
-        fill(*r, sent, static_cast<uint16_t>(sent % front->entries()));
-        ++sent;
-        if (tmem_ring_front_publish(&front->ring)) ring();
-      }
-      uint32_t pending = tmem_ring_front_pending(&front->ring);
-      if (pending == 0) tmem_os_relax();
-      for (; pending > 0; --pending, ++received) check(tmem_ring_front_take(&front->ring), received);
-    }
-  }
-
-  std::unique_ptr<TestFront> front;
-
- private:
-  test::HeapMemory memory_{kSegments};
-  std::unique_ptr<Engine> engine_;
-  ShardWorker worker_;
-  MemfdPair pair_;
-  std::thread thread_;
-};
-
-void must_be_ok(const tmemif_response& r, size_t) {
-  if (r.status != TMEMIF_OK) {
-    std::fprintf(stderr, "a request was answered by status %u\n", r.status);
-    std::abort();
-  }
-}
-
-tmemif_request request_for(uint8_t op, size_t n, uint16_t slot) {
-  return page_request(op, slot, 0, n >> 16, static_cast<uint32_t>(n & 0xffff), static_cast<uint32_t>(n));
 }
 
 void put_all(Service& service, const Pages& pages) {
