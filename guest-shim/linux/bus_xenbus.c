@@ -18,10 +18,6 @@
 
 #include "tmem/tmem_xs.h"
 
-static unsigned int tmem_queues;
-module_param_named(queues, tmem_queues, uint, 0444);
-MODULE_PARM_DESC(queues, "queues to the service; 0: one for each processor, as far as it serves them (default 0)");
-
 static struct {
 	struct xenbus_device *device;
 	bool suspended; /* we said so, and have not started over since */
@@ -117,9 +113,7 @@ static int tmem_bus_settle(struct xenbus_device *device)
 	u64 order_max = tmem_bus_service(device, "max-ring-order", 0);
 
 	if (!tmem_bus.queues) {
-		u32 wanted = min_t(u32, tmem_queues ?: num_online_cpus(), tmem_guest.front.config.queues_max);
-
-		tmem_bus.queues = min_t(u64, wanted, queues_max);
+		tmem_bus.queues = min_t(u64, tmem_guest.front.config.queues_max, queues_max);
 		tmem_bus.order = min_t(u64, TMEMIF_RING_ORDER_DEFAULT, order_max);
 	}
 	if (!tmem_bus.queues || tmem_bus.queues > queues_max || tmem_bus.order > order_max ||

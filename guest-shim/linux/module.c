@@ -11,6 +11,11 @@ unsigned int tmem_reconnect_s = 60;
 module_param_named(reconnect_s, tmem_reconnect_s, uint, 0644);
 MODULE_PARM_DESC(reconnect_s, "seconds to wait for a lost service before its pages are given up (default 60)");
 
+/* Not by processors: each queue leads to one shard, and who has fewer queues has only those shards' memory. Decision 0017. */
+static unsigned int tmem_queues = 8;
+module_param_named(queues, tmem_queues, uint, 0444);
+MODULE_PARM_DESC(queues, "most queues to the service, 1 to 32; it says how many it serves (default 8)");
+
 static unsigned int tmem_poll_us = 20;
 module_param_named(poll_us, tmem_poll_us, uint, 0444);
 MODULE_PARM_DESC(poll_us, "microseconds to look for an answer before waiting for an event; at most 10000 (default 20)");
@@ -111,7 +116,7 @@ static void tmem_front_takedown(void)
 static int tmem_front_setup(void)
 {
 	struct tmem_front_config config = {
-		.queues_max = TMEMIF_QUEUES_MAX,
+		.queues_max = clamp(tmem_queues, 1u, TMEMIF_QUEUES_MAX),
 		.ring_order_max = TMEMIF_RING_ORDER_DEFAULT,
 		.pools_max = TMEM_POOLS_MAX,
 		.poll_ns = min(tmem_poll_us, 10000u) * NSEC_PER_USEC,
@@ -119,7 +124,6 @@ static int tmem_front_setup(void)
 		.owner = &tmem_guest,
 	};
 
-	config.queues_max = min_t(u32, config.queues_max, num_possible_cpus());
 	tmem_guest.front_memory = vzalloc(tmem_front_memory_bytes(&config));
 	tmem_guest.give_up_wq = alloc_workqueue("tmem", WQ_MEM_RECLAIM, 1);
 	if (!tmem_guest.front_memory || !tmem_guest.give_up_wq) {
