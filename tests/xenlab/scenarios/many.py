@@ -6,7 +6,7 @@ import time
 from lib import tmem
 
 GUESTS = 6
-MEBIBYTES = 68
+MEBIBYTES = 44
 CAP_MEBIBYTES = 2
 
 
