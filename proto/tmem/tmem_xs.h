@@ -66,6 +66,11 @@
 #define TMEM_XS_CONTROL_SESSION "session"
 #define TMEM_XS_CONTROL_STREAMS 8u
 
+/*
+ * A guest's part in the host's policy of memory, below its own path and dom0's only: min, max (MiB), weight, buffer (percent).
+ */
+#define TMEM_XS_FLOW_KEYS "memory/tmem/flow"
+
 /* Written by dom0's agent, for dom0's tools. */
 #define TMEM_XS_TOOL "/tool/xen-tmem"
 #define TMEM_XS_SERVICE_DOMAIN TMEM_XS_TOOL "/service-domain" /* domid */

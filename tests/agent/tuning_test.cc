@@ -51,6 +51,23 @@ TEST(AgentTuning, XlCfgCarriesEveryKey) {
   EXPECT_EQ(config->policy->tuning.size(), tuning_nodes().size());
 }
 
+TEST(AgentTuning, APartInTheHostsPolicyIsCarriedLikewise) {
+  const auto policy = read("tmem_flow_min = 256\nflow_max = 512\ntmem_flow_weight = 200\ntmem_flow_buffer = 0\n");
+  ASSERT_TRUE(policy);
+  EXPECT_EQ(policy->flow, (Tuning{{"buffer", "0"}, {"max", "512"}, {"min", "256"}, {"weight", "200"}}));
+  EXPECT_EQ(read(policy_to_text(*policy)), policy) << "the record for its next start says the same";
+  EXPECT_FALSE(read("tmem_flow_buffer = 101\n"));
+  EXPECT_EQ(errors[0].text, "web1.conf: tmem_flow_buffer: '101' is not a number from 0 to 100");
+  EXPECT_FALSE(read("tmem_flow_speed = 1\n"));
+
+  const std::filesystem::path file = testing::TempDir() + "flow.cfg";
+  std::ofstream(file) << "name = \"web1\"\ntmem_flow_min = 256\ntmem_flow_max = 512\ntmem_flow_weight = 200\ntmem_flow_buffer = 0\n";
+  errors.clear();
+  const auto config = read_xl_config(file, {}, errors);
+  ASSERT_TRUE(config && config->policy);
+  EXPECT_EQ(config->policy->flow, policy->flow);
+}
+
 TEST(AgentTuning, AGuestMayBeTunedWithoutTmem) {
   const std::filesystem::path file = testing::TempDir() + "tuning-alone.cfg";
   std::ofstream(file) << "name = \"web1\"\ntmem_selfballoon_interval = 3\n";
@@ -69,6 +86,7 @@ class AgentCarries : public testing::Test {
     options_.places = {"/proc/none/etc", "/proc/none/records", "/proc/none/proc"};
     options_.backend_domain = "tmem";
     options_.fallback.tuning = {{"selfballooning", "1"}, {"selfballoon_interval", "2"}};
+    options_.fallback.flow = {{"min", "256"}};
   }
   FakeStore store_;
   Reconciler::Options options_;
@@ -79,6 +97,13 @@ TEST_F(AgentCarries, ItIsWrittenForTheGuestToReadAlsoWithoutAService) {
   EXPECT_EQ(store_.read(kPath + "/selfballoon_interval"), "2");
   EXPECT_EQ(store_.nodes[kPath + "/selfballoon_interval"].permissions.owner, 0u);
   EXPECT_EQ(store_.nodes[kPath + "/selfballoon_interval"].permissions.reader, Domid{7});
+}
+
+TEST_F(AgentCarries, APartInTheHostsPolicyIsDom0sOwn) {
+  Reconciler(store_, options_, [](int, const std::string&) {}).reconcile();
+  EXPECT_EQ(store_.read("/local/domain/7/memory/tmem/flow/min"), "256");
+  EXPECT_EQ(store_.nodes["/local/domain/7/memory/tmem/flow/min"].permissions.reader, std::nullopt);
+  EXPECT_EQ(store_.nodes["/local/domain/7/memory/tmem"].permissions.reader, Domid{7}) << "its tuning lies beside it";
 }
 
 TEST_F(AgentCarries, WhatTheOperatorChangedStaysAlsoOverARestartOfTheAgent) {

@@ -303,6 +303,17 @@ TEST_F(BreatherTest, WhatTheAdministratorSetsMeanwhileIsHisNewWord) {
   EXPECT_EQ(host_.target(2), 500 * kMib);
 }
 
+TEST_F(BreatherTest, AGuestHasItsMaximumAtMostAndWhatTheAdministratorSetOnceItIsGone) {
+  host_.add(2, "g2", 800);
+  host_.store.write(node(2, "memory/tmem/flow/max"), "500", {});
+  rounds(5);
+  EXPECT_EQ(host_.target(2), 500 * kMib);
+  host_.store.remove(node(2, "memory/tmem/flow/max"));
+  rounds(5);
+  EXPECT_EQ(host_.target(2), 800 * kMib);
+  EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_LIMIT), IsEmpty());
+}
+
 TEST_F(BreatherTest, NothingIsSqueezedBeforeAMigration) {
   host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
   willing(2, 800, 300);

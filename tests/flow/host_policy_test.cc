@@ -185,6 +185,13 @@ TEST(HostPolicy, ALoweredLimitGoesUpAgainBeforeTmemGrows) {
   EXPECT_EQ(p.tmem_target_kib, 500 * kMib + (1024 - 256 - 300) * kMib / 8);
 }
 
+TEST(HostPolicy, ALimitAboveTheMaximumComesDownButNotBeforeAMigration) {
+  HostSample s = host({guest(1, 800, 800), guest(2, 800, 800)});
+  for (GuestView& g : s.guests) g.max_kib = 500 * kMib;
+  s.guests[1].migrating = true;
+  EXPECT_EQ(plan({}, {}, s).limits_kib, (std::map<GuestId, uint64_t>{{1, 500 * kMib}}));
+}
+
 TEST(HostPolicy, AGuestThatIgnoresItsLimitIsMarkedOnceAndLeftOut) {
   HostSample s = host({guest(1, 400, 800), guest(2, 800, 800)});
   HostState state;

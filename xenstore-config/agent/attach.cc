@@ -178,6 +178,8 @@ void Reconciler::carry(Domid guest) {
   if (std::exchange(known.tuned, true)) return;
   if (carry_tuning(store_, guest, known.policy.tuning))
     log_(LOG_INFO, "guest '" + name.name + "' (dom " + std::to_string(guest) + "): tuning of its self-ballooning written to " + tuning_path(guest));
+  if (carry_flow(store_, guest, known.policy.flow))
+    log_(LOG_INFO, "guest '" + name.name + "' (dom " + std::to_string(guest) + "): its part in the host's policy of memory written to " + flow_path(guest));
 }
 
 // Leftovers of guests that are gone: libxl knows nothing of this device class and leaves the backend's directory behind.

@@ -88,6 +88,9 @@ std::optional<GuestPolicy> policy_from_keys(const PolicyKeys& keys, const std::s
     if (const auto node = tuning_node(key)) {
       if (const auto refused = tuning_refusal(*node, value)) reader.bad(Reader::full_name(key) + ": " + *refused);
       else policy.tuning[*node] = value;
+    } else if (const auto flow = flow_node(key)) {
+      if (const auto refused = flow_refusal(*flow, value)) reader.bad(Reader::full_name(key) + ": " + *refused);
+      else policy.flow[*flow] = value;
     } else {
       reader.bad("unknown key " + Reader::full_name(key) + "; xl-tmem(5) has those that there are");
     }
@@ -158,6 +161,7 @@ std::string policy_to_text(const GuestPolicy& policy) {
     out << "\n";
   }
   for (const auto& [node, value] : policy.tuning) out << "tmem_" << node << " = " << value << "\n";
+  for (const auto& [node, value] : policy.flow) out << "tmem_flow_" << node << " = " << value << "\n";
   return out.str();
 }
 

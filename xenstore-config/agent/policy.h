@@ -21,6 +21,7 @@ struct GuestPolicy {
   bool compress = true;
   std::vector<std::string> shared;  // uuids whose shared pools the guest may join, 36 characters each
   Tuning tuning{};                  // of its self-ballooning; carried to xenstore once, when the guest starts
+  Tuning flow{};                    // its part in the host's policy of memory; carried likewise
   friend bool operator==(const GuestPolicy&, const GuestPolicy&) = default;
 };
 

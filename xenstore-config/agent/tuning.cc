@@ -1,9 +1,28 @@
 // SPDX-License-Identifier: MIT
 #include "agent/tuning.h"
 
+#include <charconv>
+
 #include "selfballoon/params.h"
+#include "tmem/tmem_xs.h"
 
 namespace tmem::agent {
+namespace {
+
+const std::map<std::string, uint64_t> kFlowHighest{{"min", uint64_t{1} << 32}, {"max", uint64_t{1} << 32}, {"weight", 65535}, {"buffer", 100}};
+constexpr std::string_view kFlowPrefix = "flow_";
+
+bool carry(Store& store, const std::string& path, const Tuning& values, const Permissions& permissions, const Permissions& above) {
+  if (values.empty() || !store.list(path).empty()) return false;
+  store.transaction([&](StoreView& t) {
+    t.write(path.substr(0, path.rfind('/')), "", above);
+    t.write(path, "", permissions);
+    for (const auto& [node, value] : values) t.write(path + "/" + node, value, permissions);
+  });
+  return true;
+}
+
+}  // namespace
 
 std::optional<std::string> tuning_node(const std::string& key) {
   if (key == "selfballoon") return "selfballooning";
@@ -28,15 +47,33 @@ std::optional<std::string> tuning_refusal(const std::string& node, const std::st
 std::string tuning_path(Domid guest) { return "/local/domain/" + std::to_string(guest) + "/" TMEM_SELFBALLOON_KEYS; }
 
 bool carry_tuning(Store& store, Domid guest, const Tuning& tuning) {
-  const std::string path = tuning_path(guest);
-  if (tuning.empty() || !store.list(path).empty()) return false;
-  const Permissions readable{0, guest};
-  store.transaction([&](StoreView& t) {
-    t.write(path.substr(0, path.rfind('/')), "", readable);
-    t.write(path, "", readable);
-    for (const auto& [node, value] : tuning) t.write(path + "/" + node, value, readable);
-  });
-  return true;
+  return carry(store, tuning_path(guest), tuning, {0, guest}, {0, guest});
 }
+
+std::optional<std::string> flow_node(const std::string& key) {
+  if (!key.starts_with(kFlowPrefix) || !kFlowHighest.contains(key.substr(kFlowPrefix.size()))) return std::nullopt;
+  return key.substr(kFlowPrefix.size());
+}
+
+const std::vector<std::string>& flow_keys() {
+  static const std::vector<std::string> keys = [] {
+    std::vector<std::string> all;
+    for (const auto& [node, highest] : kFlowHighest) all.push_back(std::string(kFlowPrefix) + node);
+    return all;
+  }();
+  return keys;
+}
+
+std::optional<std::string> flow_refusal(const std::string& node, const std::string& value) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (!value.empty() && error == std::errc{} && end == value.data() + value.size() && number <= kFlowHighest.at(node)) return std::nullopt;
+  return "'" + value + "' is not a number from 0 to " + std::to_string(kFlowHighest.at(node));
+}
+
+std::string flow_path(Domid guest) { return "/local/domain/" + std::to_string(guest) + "/" TMEM_XS_FLOW_KEYS; }
+
+// The guest needs to know nothing of it.
+bool carry_flow(Store& store, Domid guest, const Tuning& flow) { return carry(store, flow_path(guest), flow, {}, {0, guest}); }
 
 }  // namespace tmem::agent

@@ -45,6 +45,7 @@ class Report {
 void take_scalars(const XLU_Config* config, PolicyKeys& keys) {
   std::vector<std::string> names = {"", "weight", "cap", "min", "compress", "selfballoon"};
   names.insert(names.end(), tuning_nodes().begin(), tuning_nodes().end());
+  names.insert(names.end(), flow_keys().begin(), flow_keys().end());
   for (const std::string& name : names) {
     const std::string key = name.empty() ? "tmem" : "tmem_" + name;
     const char* value = nullptr;

@@ -124,25 +124,27 @@ void Breather::look_at_guests(Look& seen) {
   for (const DomainView& domain : seen.domains) {
     if (domain.id == 0 || domain.dying || !domain.has_run || (seen.tmem && domain.id == seen.tmem->id)) continue;
     const auto target = number(memory_path(domain.id) + "/target");
-    if (target) seen.sample.guests.push_back(guest(domain, *target, seen.sample.room_kib > 0));
+    if (target) seen.sample.guests.push_back(guest(domain, *target, seen));
   }
 }
 
-flow::GuestView Breather::guest(const DomainView& domain, uint64_t target_kib, bool somebody_waits) {
-  const std::string memory = memory_path(domain.id), keys = memory + "/" + kGuestKeys + "/";
+flow::GuestView Breather::guest(const DomainView& domain, uint64_t target_kib, Look& seen) {
+  const std::string memory = memory_path(domain.id), keys = "/local/domain/" + std::to_string(domain.id) + "/" TMEM_XS_FLOW_KEYS "/";
   flow::GuestView view;
   view.id = domain.id;
-  view.limit_kib = view.max_kib = target_kib;
+  view.limit_kib = target_kib;
   view.current_kib = above(domain.current_kib, number(memory + "/videoram").value_or(0));
   // Lowered by this program, unless somebody has set it since: then that is the word that counts.
   const std::string lowered = store_.read(limit_path(domain.id)).value_or("");
-  if (word_number(lowered, "written") == target_kib) view.max_kib = word_number(lowered, "max").value_or(target_kib);
+  uint64_t& set_kib = seen.set_kib[domain.id] = target_kib;
+  if (word_number(lowered, "written") == target_kib) set_kib = word_number(lowered, "max").value_or(target_kib);
   else if (!lowered.empty()) store_.remove(limit_path(domain.id));
   view.weight = static_cast<uint32_t>(std::min<uint64_t>(number(keys + "weight").value_or(view.weight), 65535));
   view.buffer_percent = static_cast<uint32_t>(std::min<uint64_t>(number(keys + "buffer").value_or(view.buffer_percent), 100));
   // Only who has been given a minimum is ever asked, and never beside another manager of its memory.
-  const auto min_mib = number(keys + "min");
+  const auto min_mib = number(keys + "min"), max_mib = number(keys + "max");
   const bool others = store_.read(memory + "/dynamic-min").has_value();
+  view.max_kib = max_mib && !others ? std::min(*max_mib, set_kib / kMibKib) * kMibKib : set_kib;
   view.min_kib = min_mib && !others ? std::min(*min_mib, view.max_kib / kMibKib) * kMibKib : view.max_kib;
   const std::string uuid = clients_.empty() ? "" : agent::guest_name(store_, domain.id).uuid;
   const auto client = std::find_if(clients_.begin(), clients_.end(), [&](const ServiceClient& c) { return c.uuid == uuid; });
@@ -152,7 +154,8 @@ flow::GuestView Breather::guest(const DomainView& domain, uint64_t target_kib, b
     view.pages_kib = client->kib;
     view.pages_weight = client->weight;
   }
-  view.migrating = somebody_waits && (view.min_kib < view.max_kib || view.pages > 0) && options_.migrates(domain.id, name_of(domain.id));
+  const bool may_give = seen.sample.room_kib > 0 && (view.min_kib < view.max_kib || view.pages > 0);
+  view.migrating = (may_give || view.limit_kib > view.max_kib) && options_.migrates(domain.id, name_of(domain.id));
   return view;
 }
 
@@ -231,9 +234,10 @@ void Breather::limit_guests(const Look& seen, const flow::HostPlan& plan) {
     const auto view = std::find_if(seen.sample.guests.begin(), seen.sample.guests.end(), [&](const flow::GuestView& g) { return g.id == id; });
     if (kib == view->limit_kib) continue;
     // Written before it is done: an agent that dies in between leaves a record that the target does not bear out.
-    store_.write(limit_path(id), "max=" + std::to_string(view->max_kib) + " written=" + std::to_string(kib), kDom0Only);
+    const uint64_t set_kib = seen.set_kib.at(id);
+    store_.write(limit_path(id), "max=" + std::to_string(set_kib) + " written=" + std::to_string(kib), kDom0Only);
     hypervisor_.set_target(id, kib);
-    if (kib >= view->max_kib) store_.remove(limit_path(id));
+    if (kib >= set_kib) store_.remove(limit_path(id));
   }
 }
 

@@ -72,9 +72,6 @@ class Service {
   virtual bool set_memory(Domid domain, uint64_t kib) = 0;
 };
 
-// What operators write for one guest, dom0's own: /local/domain/G/memory/tmem/flow/KEY
-inline constexpr const char* kGuestKeys = "tmem/flow";  // min (MiB), weight, buffer (percent)
-
 struct Event {
   flow::HostEvent what;
   Domid domain = 0;  // 0: the host
@@ -114,6 +111,7 @@ class Breather {
     uint64_t tmem_aim_kib = 0;  // memory/target of the tmem domain
     uint64_t tmem_max_kib = UINT64_MAX;
     flow::HostSample sample;
+    std::map<Domid, uint64_t> set_kib;  // memory/target of guests as the administrator set it
   };
 
   bool service_is_silent(const Look& seen, uint64_t now_ms);
@@ -124,7 +122,7 @@ class Breather {
   uint64_t asked_rooms_kib(const Look& seen, uint64_t now_ms);
   bool has_room(Domid domain) const;
   void look_at_pages(const Look& seen);
-  flow::GuestView guest(const DomainView& domain, uint64_t target_kib, bool somebody_waits);
+  flow::GuestView guest(const DomainView& domain, uint64_t target_kib, Look& seen);
   std::optional<uint64_t> number(const std::string& path);
   std::string name_of(Domid domain);
 

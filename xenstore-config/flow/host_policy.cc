@@ -22,6 +22,7 @@ class Planner {
     const uint64_t wanted = params_.reserve_kib + sample_.room_kib + buffers_kib();
     if (sample_.free_kib < wanted) shrink(wanted - sample_.free_kib);
     else grow(sample_.free_kib - wanted);
+    keep_maxima();
     tell_level();
     return std::move(plan_);
   }
@@ -150,6 +151,14 @@ class Planner {
     if (sample_.tmem_current_kib == 0 || surplus <= params_.slack_kib) return;
     const uint64_t step = std::max(surplus / std::max(params_.tmem_growth_divisor, 1u), std::min(surplus, params_.slack_kib));
     plan_.tmem_target_kib = std::min(sample_.tmem_current_kib + step, std::max(params_.tmem_max_kib, sample_.tmem_current_kib));
+  }
+
+  void keep_maxima() {
+    for (const GuestView& guest : sample_.guests) {
+      if (guest.limit_kib <= guest.max_kib || guest.migrating) continue;
+      uint64_t& limit = plan_.limits_kib.try_emplace(guest.id, guest.max_kib).first->second;
+      limit = std::min(limit, guest.max_kib);
+    }
   }
 
   void tell_level() {

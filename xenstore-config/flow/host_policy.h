@@ -28,7 +28,7 @@ struct HostParams {
 struct GuestView {
   GuestId id = 0;
   uint64_t min_kib = 0;           // never limited below
-  uint64_t max_kib = 0;           // the administrator's own target
+  uint64_t max_kib = 0;           // never limited above: the administrator's own target, or less where he said so
   uint32_t weight = 100;          // twice the weight gives half as much
   uint32_t buffer_percent = 20;   // of what it has, kept free for it to wake into
   uint64_t limit_kib = 0;         // memory/target
