@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The administrator's xl mem-set is obeyed, another manager's guest is left alone, and a guest that lies in its report harms nobody."""
+"""The administrator's xl mem-set is obeyed, another manager's guest is left alone; who lies in its report, or never reaches its target, harms nobody."""
 
 import json
 
@@ -9,7 +9,7 @@ from lib import flow, tmem
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs)
     guest = flow.guest(lab, memory=256).create()
-    flow.start(guest)
+    daemon = flow.start(guest)
     guest.set_memory(180)
     dom0.poll(lambda: flow.current_kib(guest) <= 181 * 1024, 120, "xl mem-set to be obeyed")
     dom0.poll(lambda: flow.decision(guest).get("limit-kib") == str(180 * 1024), 120, "the new limit to be known")
@@ -36,5 +36,27 @@ def scenario(lab):
     lab.equal(silent.xs_read(f"{flow.KEYS}/selfballoon_interval"), "1", "a key for a guest that does not look")
     refused = dom0.run("xen-tmemctl selfballoon set g1 selfballoon_interval=0", check=False)
     lab.equal(refused.code, 2, "status of a bad value")
+    daemon.kill(15)
+    daemon.wait(check=False)
+    dom0.poll(lambda: flow.current_kib(guest) >= 255 * 1024, 120, "everything to be given back when the daemon ends")
+    never_reaches(lab, dom0, silent)
     silent.must_live()
     flow.must_have_memory(lab, guest)
+
+
+def never_reaches(lab, dom0, neighbour):
+    """A guest without the daemon is asked for memory that is full of what can go nowhere: the room is not made, and that is all."""
+    dom0.write_file("/etc/xen/tmem.conf", "xen-domain = 0\nbreathe = on\nbreathe-reserve = 64M\nbreathe-interval = 1\n")
+    dom0.start("exec xen-tmem-agent 2>&1").wait_line("service's domain")
+    full = lab.guest("full", memory=256).create()
+    full.run("dd if=/dev/zero of=/run/full bs=1M count=160 2>/dev/null")
+    dom0.xs_write(full.path("memory/tmem/flow/min"), 64)
+    dom0.xs_wait("/tool/xen-tmem/flow/state")
+    room = flow.host_free_mib(dom0) + 80        # with the reserve 144 are missing, and it has 192 above its minimum
+    made = dom0.run(f"xen-tmemctl --timeout 300 make-room {room}M", timeout=600, check=False)
+    lab.equal(made.code, 5, f"status of make-room ({made.out}{made.err})")
+    events = dom0.xs_read("/tool/xen-tmem/flow/events") or ""
+    lab.expect(f" guest-stuck {full.domid} full" in events and " room-short " in events, f"the events are {events!r}")
+    dom0.poll(lambda: full.xs_read("memory/target") == str(256 * 1024), 120, "its own target again when nobody waits")
+    lab.equal(neighbour.xs_read("memory/target"), str(128 * 1024), "the target of a guest that was given no minimum")
+    flow.must_have_memory(lab, full)
