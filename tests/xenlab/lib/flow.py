@@ -11,15 +11,19 @@ KEYS = "memory/tmem/selfballoon"
 REPORT = "data/tmem/selfballoon"
 
 
-def guest(lab, name="g1", kernel="6.1", module=False, also=(), **options):
-    """A guest with the daemon, and with the guest module where it is to swap into tmem."""
+def add_daemon(image):
     path = f"{tmem.BUILD}/{DAEMON}"
     if not os.path.exists(path):
         raise Skip(f"{path} is not built; build it, or say where with TMEM_BUILD_DIR")
+    image.program(path, "/usr/sbin/xen-selfballoond")
+
+
+def guest(lab, name="g1", kernel="6.1", module=False, also=(), **options):
+    """A guest with the daemon, and with the guest module where it is to swap into tmem."""
     driver = tmem.module(kernel, lab.out) if module else None
 
     def customize(image):
-        image.program(path, "/usr/sbin/xen-selfballoond")
+        add_daemon(image)
         if driver:
             image.module(driver)
 
@@ -42,6 +46,12 @@ def words(text):
     head, found, reason = (text or "").partition("reason=")
     pairs = dict(word.split("=", 1) for word in head.split())
     return {**pairs, "reason": reason} if found else pairs
+
+
+def log(guest_):
+    """The latest moves of the balloon: (time, from, to, why), in KiB."""
+    lines = [line.split(" ", 3) for line in (guest_.xs_read(f"{REPORT}/log") or "").splitlines()]
+    return [(int(time), int(from_), int(to), why) for time, from_, to, why in lines]
 
 
 def state(guest_):
