@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""dom0 tunes a guest's self-ballooning while it runs: each key acts within a second or two, bad values are refused; xl create carries keys."""
+"""dom0 tunes a guest's self-ballooning: each key is applied while it runs and most are seen to act; bad values are refused; xl create carries keys."""
 
 from lib import flow, tmem
 
@@ -10,6 +10,53 @@ VALUES = {
     "frontswap_inertia": 5, "pressure_reserve_percent": 20, "pressure_stall_permille": 10, "pressure_refaults": 500,
     "pressure_inertia": 1, "pressure_window": 4, "selfballooning": 0,
 }
+
+
+def by_tool(guest, key, value):
+    guest._dom0.run(f"xen-tmemctl selfballoon set {guest.name} {key}={value}")
+
+
+def settled(guest):
+    return flow.decision(guest)["reason"].split(":")[0] in ("settled", "at the floor", "holds")
+
+
+def takes(guest):
+    return [move for move in flow.log(guest) if move[3].startswith("takes")]
+
+
+def acts_on_steps(lab, dom0, guest):
+    """When memory is taken, and how much at a time."""
+    flow.tune(guest, "selfballooning", 0)
+    dom0.poll(lambda: flow.decision(guest)["reason"].startswith("off"), 60, "everything to be given back")
+    for key, value in {"pressure_inertia": 65536, "selfballoon_interval": 4, "selfballoon_downhysteresis": 65536, "selfballooning": 1}.items():
+        by_tool(guest, key, value)
+    dom0.poll(lambda: flow.decision(guest)["reason"].startswith("quiet, but not"), 120, "an inertia that never ends")
+    seen = takes(guest)
+    flow.tune(guest, "pressure_inertia", 1)
+    dom0.poll(lambda: len([move for move in takes(guest) if move not in seen]) >= 3, 240, "three takes")
+    latest = takes(guest)[-3:]
+    lab.equal({from_ - to for _, from_, to, _ in latest}, {1024}, "KiB of each take, of which only a 65536th may be taken but for 1 MiB")
+    lab.expect(all(later[0] - earlier[0] >= 3 for earlier, later in zip(latest, latest[1:])), f"an interval of 4 seconds, and takes at {latest}")
+
+
+def acts_on_sizes(lab, dom0, guest):
+    """How much the guest keeps, and how fast it gets that."""
+    by_tool(guest, "selfballoon_interval", 1)
+    flow.tune(guest, "selfballoon_downhysteresis", 1)
+    dom0.poll(lambda: settled(guest), 120, "the guest to settle")
+    held, seen = flow.current_kib(guest), flow.log(guest)
+    flow.tune(guest, "selfballoon_uphysteresis", 4)
+    by_tool(guest, "pressure_reserve_percent", 60)
+    dom0.poll(lambda: len([move for move in flow.log(guest) if move not in seen and move[3] == "need has grown"]) >= 3, 120, "a new reserve to be given a quarter at a time")
+    dom0.poll(lambda: flow.current_kib(guest) >= held + 32 * 1024, 120, "the new reserve to be there")
+
+    flow.tune(guest, "selfballoon_uphysteresis", 1)
+    by_tool(guest, "selfballoon_reserved_mb", 140)
+    flow.tune(guest, "selfballoon_policy", "committed")
+    dom0.poll(lambda: flow.decision(guest)["reason"] == "follows what is committed", 120, "the other policy to decide")
+    lab.expect(int(flow.decision(guest)["target-kib"]) >= 140 * 1024, "what is reserved above what is committed is not kept")
+    by_tool(guest, "selfballoon_reserved_mb", 0)
+    dom0.poll(lambda: int(flow.decision(guest)["target-kib"]) < 140 * 1024, 120, "what was reserved to be given")
 
 
 def scenario(lab):
@@ -23,8 +70,9 @@ def scenario(lab):
     lab.equal({key: flow.state(guest)[key] for key in ("selfballooning", "selfballoon_interval", "pressure_window", "state")},
               {"selfballooning": "1", "selfballoon_interval": "3", "pressure_window": "6", "state": "running"}, "what xl create carried")
 
-    for key, value in VALUES.items():
-        flow.tune(guest, key, value)
+    for number, (key, value) in enumerate(VALUES.items()):
+        tune = by_tool if number % 2 else flow.tune
+        tune(guest, key, value)
         dom0.poll(lambda key=key, value=value: flow.state(guest)[key] == str(value), 30, f"{key} to be applied")
     lab.equal(flow.state(guest)["state"], "off", "state when switched off")
     dom0.poll(lambda: flow.decision(guest)["reason"].startswith("off"), 30, "the switch to act")
@@ -38,12 +86,15 @@ def scenario(lab):
     denied = guest.run(f"xenstore-write {flow.KEYS}/selfballoon_interval 1", check=False)
     lab.expect(denied.code != 0, "the guest can tune itself through dom0's nodes")
 
-    # What is tuned acts: a floor of 200 MB holds, and without it the guest goes on giving.
+    acts_on_steps(lab, dom0, guest)
+    acts_on_sizes(lab, dom0, guest)
+
+    # A floor of 200 MB holds, and without it the guest goes on giving.
+    dom0.xs_rm(guest.path(flow.KEYS))
     flow.tune(guest, "selfballoon_interval", 1)
     flow.tune(guest, "selfballoon_min_usable_mb", 200)
-    dom0.poll(lambda: flow.decision(guest)["reason"] in ("settled", "at the floor"), 240, "the guest to settle above its floor")
+    dom0.poll(lambda: flow.current_kib(guest) >= 200 * 1024 and settled(guest), 240, "the guest to settle above its floor")
     held = flow.current_kib(guest)
-    lab.expect(held >= 200 * 1024, f"{held} KiB is below the floor")
     flow.tune(guest, "selfballoon_min_usable_mb", 0)
     dom0.poll(lambda: flow.current_kib(guest) < held - 16 * 1024, 240, "the guest to give more without the floor")
     flow.must_have_memory(lab, guest)
