@@ -59,6 +59,29 @@ def acts_on_sizes(lab, dom0, guest):
     dom0.poll(lambda: int(flow.decision(guest)["target-kib"]) < 140 * 1024, 120, "what was reserved to be given")
 
 
+def acts_on_pages(lab, dom0, guest):
+    """Pages of a process that sleeps come back. There is no service here: a zram disk has the name of the tmem swap disk."""
+    flow.tune(guest, "selfballooning", 0)
+    by_tool(guest, "frontswap_selfshrinking", 0)
+    dom0.poll(lambda: flow.decision(guest)["reason"].startswith("off"), 60, "everything to be given back")
+    guest.run("echo 96M >/sys/block/zram0/disksize && mknod /dev/tmemswap0 b $(tr : ' ' </sys/block/zram0/dev)")
+    tmem.swap_on(guest, "/dev/tmemswap0")
+    sleeper = guest.start("exec pressure 60 1000000")
+    sleeper.wait_line("pages written")
+    sleeper.kill(19)
+    guest.run("pressure 170 1", timeout=900)
+    full = swapped_kib(guest)
+    lab.expect(full > 16 * 1024, f"only {full} KiB of the sleeper are swapped out")
+    flow.tune(guest, "selfballooning", 1)
+    by_tool(guest, "frontswap_selfshrinking", 1)
+    dom0.poll(lambda: swapped_kib(guest) < full // 2, 240, "the sleeper's pages to come back")
+    sleeper.kill()
+
+
+def swapped_kib(guest):
+    return int(guest.run("awk '/tmemswap/ {print $4}' /proc/swaps").out)
+
+
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs)
     dom0.write_file("/etc/xen/tmem.conf", "xen-domain = 0\n")
@@ -97,5 +120,6 @@ def scenario(lab):
     held = flow.current_kib(guest)
     flow.tune(guest, "selfballoon_min_usable_mb", 0)
     dom0.poll(lambda: flow.current_kib(guest) < held - 16 * 1024, 240, "the guest to give more without the floor")
+    acts_on_pages(lab, dom0, guest)
     flow.must_have_memory(lab, guest)
     daemon.kill(15)
