@@ -25,7 +25,7 @@ def guest(lab, name="g1", kernel="6.1", module=False, also=(), **options):
     def customize(image):
         add_daemon(image)
         if driver:
-            image.module(driver)
+            image.module(driver, tmem.POLL_GUEST)
 
     return lab.guest(name, kernel=kernel, programs=["pressure", *also], customize=customize, **options)
 

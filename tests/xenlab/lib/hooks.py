@@ -29,7 +29,7 @@ def swap_on_disk(guest_, device="/dev/xvda"):
 
 def load(guest_, parameters=""):
     """What modprobe does."""
-    guest_.run(f"[ -d /sys/module/tmem_hooks ] || insmod /root/tmem_hooks.ko; insmod /root/tmem.ko disks=0 {parameters}")
+    guest_.run(f"[ -d /sys/module/tmem_hooks ] || insmod /root/tmem_hooks.ko; insmod /root/tmem.ko disks=0 {tmem.POLL_GUEST} {parameters}")
     tmem.connected(guest_)
 
 

@@ -29,7 +29,7 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /var && mount -t devpts devpts /dev/pts
 mount -t tmpfs run /run
 ln -sfn /run /var/run
-for module in $(cat /mod/order); do insmod /mod/$module || echo "init: cannot load $module"; done
+while read -r module; do insmod /mod/$module || echo "init: cannot load $module"; done </mod/order
 {steps}
 exec /bin/agent {terminal}
 """
@@ -86,12 +86,13 @@ class Image:
             self.add(library, Path(library).resolve())
         return self
 
-    def module(self, source):
+    def module(self, source, parameters=""):
         """A kernel module for /init to load; a compressed one is unpacked here, as busybox loads only plain ones."""
         source = Path(source)
         name = source.name.removesuffix(".xz")
-        if name not in self._order:
-            self._order.append(name)
+        line = f"{name} {parameters}".strip()
+        if line not in self._order:
+            self._order.append(line)
             self.add(f"/mod/{name}", lzma.decompress(source.read_bytes()) if source.suffix == ".xz" else source.read_bytes())
         return self
 

@@ -16,6 +16,8 @@ from .machine import QUICK
 TOP = LAB.parent.parent
 BUILD = os.environ.get("TMEM_BUILD_DIR") or next(
     (path for path in (TOP / "build/gcc", TOP / "build/product") if path.is_dir()), TOP / "build")
+# Both sides look for work some twenty times as long as by default: so much longer does the emulated machine take to wake anybody.
+POLL_SERVICE, POLL_GUEST = "poll-window-us = 1000\n", "poll_us=500"
 PROGRAMS = {"xen-tmemd": "hypervisor-tmem/daemon", "xen-tmem-agent": "xenstore-config/agent", "xen-tmemctl": "tools/tmemctl"}
 
 
@@ -54,7 +56,7 @@ def guest(lab, name="g1", kernel="6.1", load=True, also=(), **options):
         if load and stays.exists():
             image.module(stays)
         if load:
-            image.module(path)
+            image.module(path, POLL_GUEST)
         else:
             with open(path, "rb") as file:
                 image.add("/root/tmem.ko", file.read())
@@ -89,7 +91,7 @@ class Service(_Host):
     """xen-tmemd and xen-tmem-agent, both in dom0."""
 
     def __init__(self, lab, dom0, config="", agent=True, memory=192):
-        super().__init__(lab, dom0, f"memory = {memory}M\nxen = on\nxen-domain = 0\nshards = 2\n{config}")
+        super().__init__(lab, dom0, f"memory = {memory}M\nxen = on\nxen-domain = 0\nshards = 1\n{POLL_SERVICE}{config}")
         dom0.run("mkdir -p /run/xen-tmem")
         self.daemon = dom0.start("exec xen-tmemd --supervise 2>&1")
         self.daemon.wait_line("serving")
@@ -104,7 +106,8 @@ class Service(_Host):
 
 
 class Domain(_Host):
-    """The tmem domain as tools/stubdom/build makes it, and xen-tmem-agent in dom0, by the keys of `config`. `options` are the service's."""
+    """The tmem domain as tools/stubdom/build makes it, and xen-tmem-agent in dom0, by the keys of `config`. `options` are the service's;
+    one shard unless they say otherwise: each polls, and there are two processors."""
 
     def __init__(self, lab, dom0, memory=320, kernel="6.1", type="pv", options="", agent=True, maxmem=None, config=""):
         # pylint: disable=redefined-builtin
@@ -112,7 +115,8 @@ class Domain(_Host):
         folder = self._build(lab.kernel(kernel).image, memory, type, maxmem=maxmem)
         self.domain = lab.tmem_domain(folder / "vmlinuz", folder / "tmem.img")
         # What a user has, but for words added to the kernel's line: sysrq, to kill the service with, and the options.
-        words = " ".join(["panic=-1", QUICK, "sysrq_always_enabled", *[f"tmem.{word}" for word in options.split()]])
+        options = {"shards": "1", "poll-window-us": "1000", **dict(word.split("=", 1) for word in options.split())}
+        words = " ".join(["panic=-1", QUICK, "sysrq_always_enabled", *[f"tmem.{key}={value}" for key, value in options.items()]])
         self.domain.config = (folder / "tmem.cfg").read_text().replace("panic=-1", words)
         self.create()
         if agent:

@@ -8,7 +8,7 @@ KILLS = 10
 
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs)
-    service = tmem.Domain(lab, dom0)
+    service = tmem.Domain(lab, dom0, options="shards=2")
     # A root file system that is never swapped: the commands below must work when pages are lost.
     guest = tmem.guest(lab, memory=144, cmdline="rootfstype=ramfs", config=["tmem=1"]).create()
     tmem.connected(guest)

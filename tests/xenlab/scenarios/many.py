@@ -12,7 +12,7 @@ CAP_MEBIBYTES = 2
 
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("spill", 256)])
-    service = tmem.Domain(lab, dom0, memory=512)
+    service = tmem.Domain(lab, dom0, memory=512, options="shards=2")
     guests = [start(lab, number) for number in range(1, GUESTS)]
     guests.append(start_capped(lab, dom0))
     for guest in guests:
