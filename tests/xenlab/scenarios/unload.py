@@ -11,11 +11,11 @@ BALLAST = """mkdir -p /ballast && mount -t tmpfs -o size=1g ballast /ballast; n=
 
 
 def scenario(lab):
-    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 44)])
+    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 64)])
     tmem.Service(lab, dom0)
     guest = hooks.guest(lab, memory=96, vcpus=2, config=["tmem=1", f'disk=["phy:{dom0.disk("swap")},xvda,w"]']).create()
     hooks.swap_on_disk(guest)
-    job = guest.start("exec pressure 48 1000000 7")
+    job = guest.start("exec pressure 40 1000000 7")
     for number in range(ROUNDS):
         hooks.load(guest)
         enough = 2500 if number < 2 else 1000       # more than two batches, for what ends between them
