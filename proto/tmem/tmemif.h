@@ -56,7 +56,7 @@ enum tmemif_op {
 enum tmemif_status {
 	TMEMIF_OK = 0,
 	TMEMIF_MISS = 1,           /* get: not there. Flush: nothing was there (it is done all the same) */
-	TMEMIF_NO_SPACE = 2,       /* put: no room; handle was absent and stays absent */
+	TMEMIF_NO_SPACE = 2,       /* put: no room; handle was absent and stays absent. new pool: no room to note it */
 	TMEMIF_PUT_FLUSHED = 3,    /* put of a present handle could not replace it: the old page is gone */
 	TMEMIF_FROZEN = 4,         /* put of a new handle, new pool: the client is frozen */
 	TMEMIF_OVER_CAP = 5,       /* put of a new handle: the client's cap is reached */
@@ -71,7 +71,7 @@ enum tmemif_status {
 	TMEMIF_BAD_OBJECT = 14,    /* the all-ones object is reserved */
 	TMEMIF_BAD_REQUEST = 15,   /* unknown op or flag, slot out of range, reserved bytes not zero */
 	TMEMIF_CORRUPT = 16,       /* get: the stored page fails its checksum; it is gone, never returned */
-	TMEMIF_NO_CREDIT = 17,     /* put with CREDIT, but none was granted */
+	TMEMIF_NO_CREDIT = 17,     /* put with CREDIT: none was left, and without one there is no room */
 };
 #define TMEMIF_STATUS_MAX 17u
 
