@@ -199,35 +199,72 @@ void ControlService::set_policy(const control::SetPolicy::Request& request, Answ
   for (const ControlClient& client : *clients) host_.set_policy(client.id, client.policy, client.dedup_group, [last] {});
 }
 
-void ControlService::flush_everyone(uint64_t bytes, Answer answer) {
-  const auto pages = per_shard<uint64_t>(host_);
-  host_.on_shards(
-      [pages, share = bytes == 0 ? UINT64_MAX : bytes / host_.shards() + 1](ShardAccess& shard) {
-        (*pages)[shard.shard()] = shard.engine().flush_ephemeral(share);
-      },
-      [pages, answer = std::move(answer)] {
-        Reply reply;
-        reply.mutable_flush()->set_pages_flushed(sum(*pages));
-        answer(std::move(reply));
-      });
-}
+// Each shard drops a few pages a turn, so that it serves requests in between: what was there at first, and no page that comes
+// meanwhile.
+struct ControlService::Flushing {
+  struct Part {
+    std::optional<uint64_t> pages_left;
+    Flushed slice;
+    Flushed sum;
+  };
+
+  void on(ShardAccess& shard) {
+    Engine& engine = shard.engine();
+    Part& part = parts[shard.shard()];
+    if (!part.pages_left) part.pages_left = pages_there(engine);
+    part.slice = {};
+    if (*part.pages_left == 0 || part.sum.bytes >= share) return;
+    if (!client) {
+      part.slice = engine.flush_ephemeral(share - part.sum.bytes);
+    } else if (const Result<Flushed> flushed = engine.flush_ephemeral(*client, share - part.sum.bytes)) {
+      part.slice = flushed.value();
+    }
+    *part.pages_left -= std::min(*part.pages_left, part.slice.pages);
+    part.sum.pages += part.slice.pages;
+    part.sum.bytes += part.slice.bytes;
+  }
+
+  uint64_t pages_there(const Engine& engine) const {
+    uint64_t pages = 0;
+    for (const ClientId id : engine.clients()) {
+      if (!client || id == *client) pages += engine.client_info(id).value().space.pages_ephemeral;
+    }
+    return pages;
+  }
+
+  std::optional<ClientId> client;  // nobody: everyone, by weight
+  uint64_t share = 0;              // bytes that each shard is to free
+  std::vector<Part> parts;         // each shard's
+};
 
 void ControlService::flush(const control::Flush::Request& request, Answer answer) {
-  if (!request.has_client()) return flush_everyone(request.bytes(), std::move(answer));
-  const auto client = select_one(true, request.client(), answer);
-  if (!client) return;
-  const auto pages = per_shard<uint64_t>(host_);
-  const uint64_t share = request.bytes() == 0 ? UINT64_MAX : request.bytes() / std::max(1U, client->queues) + 1;
-  host_.on_shards(
-      [pages, id = client->id, share](ShardAccess& shard) {
-        const Result<uint64_t> flushed = shard.engine().flush_ephemeral(id, share);
-        (*pages)[shard.shard()] = flushed ? flushed.value() : 0;
-      },
-      [pages, answer = std::move(answer)] {
-        Reply reply;
-        reply.mutable_flush()->set_pages_flushed(sum(*pages));
-        answer(std::move(reply));
-      });
+  const auto flushing = std::make_shared<Flushing>();
+  flushing->parts.resize(host_.shards());
+  uint32_t queues = host_.shards();
+  if (request.has_client()) {
+    const auto client = select_one(true, request.client(), answer);
+    if (!client) return;
+    flushing->client = client->id;
+    queues = std::max(1U, client->queues);
+  }
+  flushing->share = request.bytes() == 0 ? UINT64_MAX : request.bytes() / queues + 1;
+  flush_on(flushing, std::move(answer));
+}
+
+void ControlService::flush_on(const std::shared_ptr<Flushing>& flushing, Answer answer) {
+  host_.on_shards([flushing](ShardAccess& shard) { flushing->on(shard); },
+                  [this, flushing, answer = std::move(answer)] {
+                    uint64_t slice = 0;
+                    uint64_t pages = 0;
+                    for (const Flushing::Part& part : flushing->parts) {
+                      slice += part.slice.pages;
+                      pages += part.sum.pages;
+                    }
+                    if (slice > 0) return flush_on(flushing, answer);
+                    Reply reply;
+                    reply.mutable_flush()->set_pages_flushed(pages);
+                    answer(std::move(reply));
+                  });
 }
 
 void ControlService::destroy_pool(const control::DestroyPool::Request& request, Answer answer) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,7 +30,8 @@ class ControlService {
   void list_clients(const control::ListClients::Request& request, Answer answer);
   void set_policy(const control::SetPolicy::Request& request, Answer answer);
   void flush(const control::Flush::Request& request, Answer answer);
-  void flush_everyone(uint64_t bytes, Answer answer);
+  struct Flushing;
+  void flush_on(const std::shared_ptr<Flushing>& flushing, Answer answer);
   void destroy_pool(const control::DestroyPool::Request& request, Answer answer);
   void destroy_pool_found(const ControlClient& client, const control::DestroyPool::Request& request, const PoolInfo& pool, Answer answer);
   void shared_auth(const control::SharedAuth::Request& request, Answer answer);

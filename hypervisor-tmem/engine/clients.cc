@@ -182,7 +182,7 @@ bool Engine::Impl::try_credits(uint32_t n, uint32_t count) {
     extents.unreserve(count);
     return false;
   }
-  if (!arena->reserve_pages(credits_sum + count)) {
+  if (!compacting([&] { return arena->reserve_pages(credits_sum + count, compactions_left); })) {
     extents.unreserve(count);
     objects.unreserve(count);
     return false;
@@ -192,8 +192,10 @@ bool Engine::Impl::try_credits(uint32_t n, uint32_t count) {
   return true;
 }
 
-uint32_t Engine::Impl::top_up_credits(uint32_t n, uint32_t want) {
+// compactions: what a put may wait for is little; what was promised before is worth more.
+uint32_t Engine::Impl::top_up_credits(uint32_t n, uint32_t want, uint32_t compactions) {
   begin_work();
+  compactions_left = compactions;
   Client& client = clients[n];
   want = std::min(want, kCreditsPerQueueMax);
   while (client.credits < want) {
@@ -218,7 +220,7 @@ void Engine::Impl::give_up_credits(uint32_t n, uint32_t count) {
   credits_sum -= count;
   extents.unreserve(count);
   objects.unreserve(count);
-  static_cast<void>(arena->reserve_pages(credits_sum));  // fewer than before: cannot fail
+  static_cast<void>(arena->reserve_pages(credits_sum, 0));  // fewer than before: cannot fail
 }
 
 }  // namespace tmem

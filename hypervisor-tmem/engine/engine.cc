@@ -152,12 +152,12 @@ std::vector<Uuid> Engine::authorised(ClientId id) const {
 
 uint32_t Engine::top_up_credits(ClientId id, uint32_t want) {
   const uint32_t client = impl_->find_client(id);
-  return client == kNone ? 0 : impl_->top_up_credits(client, want);
+  return client == kNone ? 0 : impl_->top_up_credits(client, want, kCreditsPerQueueMax);
 }
 
 uint32_t Engine::grant_credits(ClientId id, uint32_t want) {
   const uint32_t client = impl_->find_client(id);
-  return client == kNone ? 0 : impl_->top_up_credits(client, impl_->credits_allowed(client, want));
+  return client == kNone ? 0 : impl_->top_up_credits(client, impl_->credits_allowed(client, want), kCompactionsPerPutMax);
 }
 
 uint32_t Engine::revoke_credits(ClientId id) {
@@ -175,13 +175,13 @@ void Engine::set_memory_target(uint64_t bytes) {
   impl_->memory_changed();
 }
 
-Result<uint64_t> Engine::flush_ephemeral(ClientId id, uint64_t bytes) {
+Result<Flushed> Engine::flush_ephemeral(ClientId id, uint64_t bytes) {
   const uint32_t client = impl_->find_client(id);
   if (client == kNone) return Status::kNoClient;
   return impl_->flush_ephemeral(client, bytes);
 }
 
-uint64_t Engine::flush_ephemeral(uint64_t bytes) { return impl_->flush_ephemeral(kNone, bytes); }
+Flushed Engine::flush_ephemeral(uint64_t bytes) { return impl_->flush_ephemeral(kNone, bytes); }
 uint64_t Engine::freeable_bytes() const { return impl_->freeable_bytes(); }
 bool Engine::step() { return impl_->step(); }
 uint64_t Engine::work_done() const { return impl_->work_done; }

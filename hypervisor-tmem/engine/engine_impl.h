@@ -88,13 +88,15 @@ struct Engine::Impl {
   bool room_in_arena_slow(uint32_t client, size_t bytes, bool credit);
   template <typename Nodes>
   uint32_t allocate_node(Nodes& nodes, uint32_t client, bool credit);
+  template <typename Call>
+  bool compacting(Call&& call);
   bool may_grow() const;
   bool grow();
   uint32_t free_something(uint32_t client);  // looks taken from work_left; 0: nothing to free
   uint32_t pick_victim(uint32_t client, bool mind_minimum);
   bool above_share(const Client& client) const;
   uint32_t evict_head(uint32_t loser, uint64_t floor, bool second_chances);  // pages dropped
-  uint64_t flush_ephemeral(uint32_t client, uint64_t bytes);
+  Flushed flush_ephemeral(uint32_t client, uint64_t bytes);
   bool insert_meta(MetaKind kind, uint32_t number, std::span<const std::byte> payload, uint32_t client, bool credit,
                    RecordRef& record);
   void kill_meta(RecordRef& record);
@@ -111,7 +113,7 @@ struct Engine::Impl {
   uint32_t find_authorisation(uint32_t client, const Uuid& uuid) const;
   void drop_authorisation(uint32_t authorisation);
   bool try_credits(uint32_t client, uint32_t count);
-  uint32_t top_up_credits(uint32_t client, uint32_t want);
+  uint32_t top_up_credits(uint32_t client, uint32_t want, uint32_t compactions);
   uint32_t credits_allowed(uint32_t client, uint32_t want) const;
   void give_up_credits(uint32_t client, uint32_t count);
 
@@ -271,6 +273,17 @@ inline void Engine::Impl::look_ahead_payload() {
 
 inline bool Engine::Impl::room_in_arena(uint32_t client, size_t bytes, bool credit) {
   return arena->reserve(bytes, 0, credit) == Status::kOk || room_in_arena_slow(client, bytes, credit);
+}
+
+// All that may compact segments is called through here, with compactions_left at most, and so booked.
+template <typename Call>
+bool Engine::Impl::compacting(Call&& call) {
+  const uint64_t before = arena->segments_compacted();
+  const bool done = call();
+  const uint64_t compacted = arena->segments_compacted() - before;
+  compactions_left -= static_cast<uint32_t>(std::min<uint64_t>(compacted, compactions_left));
+  work_done += compacted * kCompactionWork;
+  return done;
 }
 
 // A node, making room for it if the index may not grow.

@@ -143,7 +143,7 @@ Status Engine::Impl::store(const Door& door, const Handle& handle, Location at, 
     if (!room && !present.none()) {  // it would have to go anyway: perhaps its own place is enough
       remove_record(at.extent, slot);
       failpoint("put-old-given-up");
-      room = arena->reserve(packed.payload.size(), compactions_left, credit) == Status::kOk;
+      room = compacting([&] { return arena->reserve(packed.payload.size(), compactions_left, credit) == Status::kOk; });
     }
     if (room) {
       const RecordRef record = arena->insert({at.object, handle.index.value()}, packed.codec, packed.payload);

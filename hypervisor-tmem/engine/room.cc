@@ -36,14 +36,7 @@ bool Engine::Impl::grow() {
 }
 
 bool Engine::Impl::room_in_arena_slow(uint32_t client, size_t bytes, bool credit) {
-  const auto fits = [&](uint32_t compactions) {
-    const uint64_t before = arena->segments_compacted();
-    const bool ok = arena->reserve(bytes, compactions, credit) == Status::kOk;
-    const uint64_t compacted = arena->segments_compacted() - before;
-    compactions_left -= static_cast<uint32_t>(std::min<uint64_t>(compacted, compactions_left));
-    work_done += compacted * kCompactionWork;
-    return ok;
-  };
+  const auto fits = [&](uint32_t compactions) { return compacting([&] { return arena->reserve(bytes, compactions, credit) == Status::kOk; }); };
   if (grow() && fits(0)) return true;
   if (arena->free_bytes() > arena->arena_bytes() / kCompactionPays && fits(compactions_left)) return true;
   while (work_left > 0 && free_something(client) > 0) {
@@ -128,16 +121,16 @@ uint32_t Engine::Impl::evict_head(uint32_t loser, uint64_t floor, bool second_ch
 }
 
 // The operator's word: neither minimums nor second chances count. Everyone is a client without a number.
-uint64_t Engine::Impl::flush_ephemeral(uint32_t client, uint64_t bytes) {
-  const auto live = [this] { return page_bytes + dedup.bytes(); };
-  const uint64_t before = live();
-  uint64_t dropped = 0;
-  while (before - live() < bytes) {
+Flushed Engine::Impl::flush_ephemeral(uint32_t client, uint64_t bytes) {
+  const uint64_t before = page_bytes + dedup.bytes();
+  Flushed flushed;
+  while (flushed.bytes < bytes && flushed.pages < kTeardownPagesPerStep) {
     const uint32_t loser = client != kNone ? client : pick_victim(kNone, false);
     if (loser == kNone || clients[loser].order_head == kNone) break;
-    dropped += evict_head(loser, 0, false);
+    flushed.pages += evict_head(loser, 0, false);
+    flushed.bytes = before - (page_bytes + dedup.bytes());
   }
-  return dropped;
+  return flushed;
 }
 
 // ---- records of the engine's own ----

@@ -84,10 +84,7 @@ bool Engine::Impl::move_record(uint32_t segment) {
   const size_t bytes = view.payload.size();
   const RecordKey key = view.key;
   const Codec codec = view.codec;
-  const uint64_t before = arena->segments_compacted();
-  const bool room = arena->reserve(bytes, compactions_left) == Status::kOk;
-  compactions_left -= static_cast<uint32_t>(std::min<uint64_t>(arena->segments_compacted() - before, compactions_left));
-  if (!room) return false;
+  if (!compacting([&] { return arena->reserve(bytes, compactions_left) == Status::kOk; })) return false;
   if (!reference_moved(key, codec, from, from)) {  // nobody's: damaged while in use
     arena->kill(from);
     return true;

@@ -97,9 +97,9 @@ class Arena {
   size_t summarise(RecordRef& at, CodecSet codecs, std::span<RecordSummary> out) const;
 
   // Keeps room for so many worst-case pages out of ordinary use: each a raw content record, a reference and a 48-byte object
-  // record, put back to back. After a credited page has been put the caller says how many are still wanted. False: cannot be
-  // kept (a few segments were compacted for it, no more), and what was kept before still is.
-  bool reserve_pages(uint64_t pages);
+  // record, put back to back. After a credited page has been put the caller says how many are still wanted. compactions: how
+  // many segments it may compact for it. False: cannot be kept, and what was kept before still is.
+  bool reserve_pages(uint64_t pages, uint32_t compactions);
   uint64_t reserved_pages() const;
 
   // Compacts one segment if at least waste_bytes come together by it. False: none of the emptiest 64 is worth it.

@@ -59,8 +59,8 @@ struct Arena::Impl {
   void reset(uint32_t segment);                       // no live record: all of it becomes gap
   std::byte* commit_one();                            // a physical segment, wiped; nullptr: refused
   void discard(std::byte* bytes);                     // wiped and given back to memory
-  bool reserve_pages(uint64_t pages);
-  bool widen_reserve(uint64_t pages);
+  bool reserve_pages(uint64_t pages, uint32_t compactions);
+  bool widen_reserve(uint64_t pages, uint32_t compactions);
   void narrow_reserve(uint64_t pages);
   uint64_t reserve_capacity() const;
 

@@ -7,9 +7,6 @@
 namespace tmem {
 namespace {
 
-// Work that one reserve_pages() may do for pages that no gap holds yet.
-constexpr uint32_t kCompactionsPerReserveMax = 8;
-
 uint64_t pages_in_gap(const Segment& segment) { return segment.gap() / kReservedPageBytes; }
 
 }  // namespace
@@ -100,13 +97,13 @@ uint64_t Arena::Impl::reserve_capacity() const {
 }
 
 // Takes the widest gaps out of ordinary use; where none is wide enough, the emptiest segment is compacted.
-bool Arena::Impl::widen_reserve(uint64_t pages) {
+bool Arena::Impl::widen_reserve(uint64_t pages, uint32_t compactions) {
   uint64_t capacity = reserve_capacity();
-  for (uint32_t compactions = 0; capacity < pages;) {
+  while (capacity < pages) {
     uint32_t segment = table.widest_gap();
     if (segment == kNoSegment || pages_in_gap(table.at(segment)) == 0) {
       segment = table.emptiest_in_use();
-      if (segment == kNoSegment || spare == nullptr || compactions++ == kCompactionsPerReserveMax) return false;
+      if (segment == kNoSegment || spare == nullptr || compactions-- == 0) return false;
       if (table.at(segment).free_bytes() < kReservedPageBytes) return false;
       compact(segment);
     }
@@ -128,8 +125,8 @@ void Arena::Impl::narrow_reserve(uint64_t pages) {
   }
 }
 
-bool Arena::Impl::reserve_pages(uint64_t pages) {
-  const bool kept = widen_reserve(pages);
+bool Arena::Impl::reserve_pages(uint64_t pages, uint32_t compactions) {
+  const bool kept = widen_reserve(pages, compactions);
   if (kept) reserved_pages = pages;
   narrow_reserve(reserved_pages);
   return kept;
@@ -138,7 +135,7 @@ bool Arena::Impl::reserve_pages(uint64_t pages) {
 uint32_t Arena::segments() const { return impl_->segments; }
 uint32_t Arena::segments_empty() const { return impl_->table.empty_count(); }
 bool Arena::add_segment() { return impl_->add_segment(); }
-bool Arena::reserve_pages(uint64_t pages) { return impl_->reserve_pages(pages); }
+bool Arena::reserve_pages(uint64_t pages, uint32_t compactions) { return impl_->reserve_pages(pages, compactions); }
 uint64_t Arena::reserved_pages() const { return impl_->reserved_pages; }
 
 Result<uint32_t> Arena::retire_begin() {

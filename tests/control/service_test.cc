@@ -139,6 +139,61 @@ TEST_F(Control, AFlushDropsEphemeralPagesOfOneClientAndNoOther) {
   EXPECT_EQ(ask(request).flush().pages_flushed(), 16u);
 }
 
+TEST_F(Control, AFlushOfEverythingServesOthersBetweenItsSlices) {
+  const ClientId web = host_.add(7, "web");
+  const ClientId db = host_.add(8, "db");
+  host_.make_pool(web, 0, TMEMIF_POOL_FLAGS(0));
+  host_.make_pool(db, 0, TMEMIF_POOL_FLAGS(TMEMIF_POOL_PERSISTENT));
+  constexpr uint32_t kPages = 5 * kTeardownPagesPerStep;
+  host_.put(web, 0, kPages);
+  for (const bool everyone : {false, true}) {
+    Request request;
+    request.mutable_flush();
+    if (!everyone) {
+      request.mutable_flush()->mutable_client()->set_name("web");
+      request.mutable_flush()->set_bytes(2 * kTeardownPagesPerStep * sizeof(uint64_t));  // of each shard half of it
+    }
+    host_.hold = true;
+    std::optional<Reply> got;
+    service_.handle(request, [&](Reply reply) { got = std::move(reply); });
+    uint32_t slices = 0;
+    uint64_t there = host_.engine(0).client_info(web).value().space.pages_ephemeral;
+    while (!host_.held.empty()) {
+      ++slices;
+      host_.put(db, 0, 1);  // a shard's thread is free for it
+      const auto done = std::move(host_.held.back());
+      host_.held.pop_back();
+      done();
+      const uint64_t left = host_.engine(0).client_info(web).value().space.pages_ephemeral;
+      EXPECT_LE(there - left, kTeardownPagesPerStep + 7);
+      there = left;
+    }
+    ASSERT_TRUE(got);
+    EXPECT_GT(slices, everyone ? 4u : 1u);
+    EXPECT_EQ(there, everyone ? 0u : kPages - got->flush().pages_flushed() / 2);
+  }
+}
+
+TEST_F(Control, AFlushDropsWhatWasThereAndIsNotKeptBusyByWhoPutsOn) {
+  const ClientId web = host_.add(7, "web");
+  host_.make_pool(web, 0, TMEMIF_POOL_FLAGS(0));
+  host_.put(web, 0, 100);
+  Request request;
+  request.mutable_flush();
+  host_.hold = true;
+  std::optional<Reply> got;
+  service_.handle(request, [&](Reply reply) { got = std::move(reply); });
+  for (uint32_t turns = 0; !host_.held.empty(); ++turns) {
+    ASSERT_LT(turns, 10u);
+    host_.put(web, 0, 100);
+    const auto done = std::move(host_.held.back());
+    host_.held.pop_back();
+    done();
+  }
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->flush().pages_flushed(), 200u);
+}
+
 TEST_F(Control, APersistentPoolIsDestroyedByForceOnly) {
   const ClientId id = host_.add(7, "web");
   host_.make_pool(id, 3, TMEMIF_POOL_FLAGS(TMEMIF_POOL_PERSISTENT));

@@ -37,7 +37,7 @@ class ArenaOpStream {
     } else if (what < 97) {
       arena_.compact_step(random_() % 4096);
     } else if (what < 98) {
-      (void)arena_.reserve_pages(random_() % 40);
+      (void)arena_.reserve_pages(random_() % 40, 8);
     } else {
       retire_or_add();
     }

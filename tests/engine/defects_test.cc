@@ -245,7 +245,7 @@ TEST_P(OldDefect, OldDefect_9_3_8_ADamagedEphemeralPageLeavesTheEvictionOrderToo
   memory_.flip(static_cast<size_t>(found - bytes.begin()), 3);
   EXPECT_EQ(get(c, handle_of(0, 1, 1), page), Status::kCorrupt);
   EXPECT_EQ(space(c).pages_ephemeral, 0u);
-  EXPECT_EQ(engine_->flush_ephemeral(~0ull), 0u);
+  EXPECT_EQ(engine_->flush_ephemeral(~0ull).pages, 0u);
 }
 
 TEST_P(OldDefect, OldDefect_9_3_9_APutThatIsRefusedMemoryUndoesEverythingItBegan) {

@@ -82,15 +82,47 @@ TEST_P(Eviction, OnePutLooksAtNoMoreVictimsThanAllowed) {
   }
 }
 
+TEST_P(Eviction, OnePutCompactsNoMoreThanAllowedForItselfAndForCreditsTogether) {
+  const ClientId c = client_with_pool(1, kPersistent);
+  const uint32_t pages = fill(c, 0, 1);
+  for (uint32_t i = 0; i < pages; i += 25) ASSERT_EQ(engine_->flush_page(c, handle_of(0, 1, i)), Status::kOk);
+  uint32_t compacted = 0;
+  for (uint32_t i = 0; i < 40; ++i) {  // as a backend does: a put, then what credits there may be
+    const uint64_t segments_before = engine_->stats().segments_compacted;
+    const uint64_t work_before = engine_->work_done();
+    static_cast<void>(put_noise(c, handle_of(0, 2, i), i));
+    engine_->grant_credits(c, kCreditsPerQueueMax);
+    const uint64_t segments = engine_->stats().segments_compacted - segments_before;
+    ASSERT_LE(segments, 2 * kCompactionsPerPutMax);
+    ASSERT_GE(engine_->work_done() - work_before, segments * kCompactionWork);
+    compacted += static_cast<uint32_t>(segments);
+  }
+  EXPECT_GT(compacted, 0u);
+}
+
+TEST_P(Eviction, OneCallOfAFlushDropsNoMorePagesThanAllowed) {
+  const ClientId c = client_with_pool(1, kEphemeral);
+  const uint64_t pages = 4 * kTeardownPagesPerStep;
+  for (uint32_t i = 0; i < pages; ++i) ASSERT_EQ(engine_->put(c, handle_of(0, 1, i), SameFilled{i}), Status::kOk);
+  uint64_t dropped = 0;
+  while (const uint64_t slice = engine_->flush_ephemeral(~0ull).pages) {
+    ASSERT_LE(slice, kTeardownPagesPerStep + 7);  // an extent goes whole
+    dropped += slice;
+  }
+  EXPECT_EQ(dropped, pages);
+}
+
 TEST_P(Eviction, WhatTheOperatorFlushesIsWhatWasSaidToBeFreeable) {
   const ClientId a = client_with_pool(1, kEphemeral), b = client_with_pool(2, kPersistent);
   for (uint32_t i = 0; i < 40; ++i) ASSERT_EQ(put_noise(i % 2 == 0 ? a : b, handle_of(0, 1, i), i), Status::kOk);
   EXPECT_EQ(engine_->freeable_bytes(), 20 * (kPageBytes + 16));
-  EXPECT_EQ(engine_->flush_ephemeral(b, 1 << 20).value(), 0u);
-  EXPECT_GE(engine_->flush_ephemeral(a, 3 * kPageBytes).value(), 3u);
+  EXPECT_EQ(engine_->flush_ephemeral(b, 1 << 20).value().pages, 0u);
+  const Flushed some = engine_->flush_ephemeral(a, 3 * kPageBytes).value();
+  EXPECT_GE(some.pages, 3u);
+  EXPECT_EQ(some.bytes, some.pages * kPageBytes);
   EXPECT_LE(space(a).pages_ephemeral, 17u);
   const uint64_t left = space(a).pages_ephemeral;
-  EXPECT_EQ(engine_->flush_ephemeral(~0ull), left);
+  EXPECT_EQ(engine_->flush_ephemeral(~0ull).pages, left);
   EXPECT_EQ(engine_->freeable_bytes(), 0u);
   EXPECT_EQ(space(b).pages_persistent, 20u);
 }

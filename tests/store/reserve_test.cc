@@ -31,14 +31,14 @@ TEST_P(ArenaReserve, CreditedPagesFindRoomInAFullArena) {
   const uint64_t pages = GetParam().segments_max > 10 ? 200 : 50;
   for (uint64_t seed = 31; seed < 35; ++seed) {
     Random random(seed_or(seed));
-    ASSERT_TRUE(arena->reserve_pages(pages));
+    ASSERT_TRUE(arena->reserve_pages(pages, 8));
     fill(random);
     churn(random, 3000);
     fill(random);
     ASSERT_EQ(arena->check_invariants(), nullptr);
     for (uint64_t left = pages; left > 0; --left) {
       put_worst_page(random() % 2 == 0);
-      ASSERT_TRUE(arena->reserve_pages(left - 1));
+      ASSERT_TRUE(arena->reserve_pages(left - 1, 8));
       ASSERT_EQ(arena->check_invariants(), nullptr);
       if (random() % 4 == 0) churn(random, 5);
     }
@@ -49,16 +49,16 @@ TEST_P(ArenaReserve, CreditedPagesFindRoomInAFullArena) {
 
 TEST_P(ArenaReserve, CreditsCanBeHadAgainAfterTheyWereSpent) {
   Random random(seed_or(36));
-  ASSERT_TRUE(arena->reserve_pages(8));
+  ASSERT_TRUE(arena->reserve_pages(8, 8));
   fill(random);
   for (int turn = 0; turn < 50; ++turn) {
     for (uint64_t left = 8; left > 0; --left) {
       put_worst_page(turn % 2 == 0);
-      ASSERT_TRUE(arena->reserve_pages(left - 1));
+      ASSERT_TRUE(arena->reserve_pages(left - 1, 8));
     }
     // What an engine does to give credits again: it drops pages until room can be kept.
     for (uint64_t want = 1; want <= 8; ++want) {
-      for (int dropped = 0; !arena->reserve_pages(want); ++dropped) {
+      for (int dropped = 0; !arena->reserve_pages(want, 8); ++dropped) {
         ASSERT_LT(dropped, 500);
         kill(any(random));
       }
@@ -68,15 +68,15 @@ TEST_P(ArenaReserve, CreditsCanBeHadAgainAfterTheyWereSpent) {
 }
 
 TEST_P(ArenaReserve, WhatCannotBeKeptIsRefusedAndChangesNothing) {
-  ASSERT_TRUE(arena->reserve_pages(3));
-  EXPECT_FALSE(arena->reserve_pages(1000000));
+  ASSERT_TRUE(arena->reserve_pages(3, 8));
+  EXPECT_FALSE(arena->reserve_pages(1000000, 8));
   EXPECT_EQ(arena->reserved_pages(), 3u);
   EXPECT_FALSE(put(1, 4096).none());
   EXPECT_EQ(arena->check_invariants(), nullptr);
 }
 
 TEST_P(ArenaReserve, IsNotTouchedWithoutCredit) {
-  ASSERT_TRUE(arena->reserve_pages(10));
+  ASSERT_TRUE(arena->reserve_pages(10, 8));
   Random random(seed_or(37));
   fill(random);
   EXPECT_EQ(arena->reserve(4096, 2, false), Status::kNoSpace);
@@ -86,10 +86,10 @@ TEST_P(ArenaReserve, IsNotTouchedWithoutCredit) {
 }
 
 TEST_P(ArenaReserve, ComesBackIntoUseWhenItIsGivenUp) {
-  ASSERT_TRUE(arena->reserve_pages(60));
+  ASSERT_TRUE(arena->reserve_pages(60, 8));
   Random random(seed_or(38));
   fill(random);
-  ASSERT_TRUE(arena->reserve_pages(0));
+  ASSERT_TRUE(arena->reserve_pages(0, 8));
   EXPECT_GT(fill(random), 30u);
 }
 

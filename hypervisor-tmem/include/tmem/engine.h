@@ -16,8 +16,9 @@
 //      reserved before it is granted and which overrides freeze and cap.
 //  10. A page that fails its checksum is an error, is removed, and is never returned.
 //
-// Every call answers in bounded time: at most kEvictionsPerPutMax victims and kCompactionsPerPutMax segments per put; the
-// pages of what is destroyed die at once in meaning, and are freed by step() a few at a time.
+// Every call answers in bounded time: at most kEvictionsPerPutMax victims and kCompactionsPerPutMax segments per put, and as
+// many for the credits granted after it; the pages of what is destroyed die at once in meaning, and are freed by step() a few
+// at a time.
 #pragma once
 
 #include <cstdint>
@@ -88,6 +89,11 @@ struct GetAnswer {
   uint64_t word = 0;
 };
 
+struct Flushed {
+  uint64_t pages = 0;
+  uint64_t bytes = 0;
+};
+
 struct EngineConfig {
   uint64_t memory_bytes_target = 0;  // arena and index together
   bool all_queues_required = true;   // join_pool answers kNotAllQueues to clients attached without all_queues
@@ -151,10 +157,10 @@ class Engine {
   // compaction; persistent pages stay, and the target is then not reached.
   void set_memory_target(uint64_t bytes);
   uint64_t freeable_bytes() const;  // what a flush of all ephemeral pages would free
-  // Drops the client's ephemeral pages (everyone's by weight, without a client) until so many bytes are free; returns pages
-  // dropped. Takes as long as it takes: who shares a thread with requests asks for a little at a time.
-  Result<uint64_t> flush_ephemeral(ClientId client, uint64_t bytes);
-  uint64_t flush_ephemeral(uint64_t bytes);
+  // Drops the client's ephemeral pages (everyone's by weight, without a client) until so many bytes are free, in one call at
+  // most kTeardownPagesPerStep pages and the rest of an extent: who wants more asks again, until no page was dropped.
+  Result<Flushed> flush_ephemeral(ClientId client, uint64_t bytes);
+  Flushed flush_ephemeral(uint64_t bytes);
   // A bounded piece of background work: teardown, shrinking, compaction. True while there is more to do.
   bool step();
 

@@ -31,7 +31,7 @@ inline constexpr uint32_t kDrainWorkMax = 256;          // or so much work besid
 inline constexpr uint32_t kCompactionWork = 64;         // a segment compacted, in the same measure
 inline constexpr uint32_t kEvictionsPerPutMax = 32;     // victims looked at for one put
 inline constexpr uint32_t kCompactionsPerPutMax = 2;    // segments compacted for one put
-inline constexpr uint32_t kTeardownPagesPerStep = 256;  // pages of a dead pool or client freed per step
+inline constexpr uint32_t kTeardownPagesPerStep = 256;  // pages of what is dead freed per step, or flushed per call
 
 // Credits: space for the worst page, reserved ahead. Bounded so that a hundred clients cost megabytes, not gigabytes.
 inline constexpr uint32_t kCreditsPerQueueMax = 32;
