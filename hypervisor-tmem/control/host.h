@@ -67,8 +67,9 @@ class ControlHost {
   virtual std::vector<ControlClient> clients() const = 0;
   // Runs work once on every shard's thread, several at a time, then done on the main thread. The service serves on.
   virtual void on_shards(std::function<void(ShardAccess&)> work, std::function<void()> done) = 0;
-  // A client's policy as a whole; the host divides it among the shards. dedup_group as the operator names it.
-  virtual void set_policy(ClientId client, const ClientPolicy& policy, const std::string& dedup_group, std::function<void()> done) = 0;
+  // A client's policy as a whole; the host divides it among the shards. dedup_group as the operator names it. done(false): there
+  // is no room to write it down, and the policy is what it was.
+  virtual void set_policy(ClientId client, const ClientPolicy& policy, const std::string& dedup_group, std::function<void(bool)> done) = 0;
   // Frees the pools of a client that is not connected. False: it is connected, or unknown.
   virtual bool forget(ClientId client) = 0;
   // Divides it among the shards. Returns what it was before; nothing: not between the minimum and the maximum.

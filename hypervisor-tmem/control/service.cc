@@ -189,14 +189,27 @@ void ControlService::set_policy(const control::SetPolicy::Request& request, Answ
       return refuse(answer, control::ERROR_BAD_REQUEST, "policy of " + described(client) + " unchanged: " + *wrong);
     }
   }
-  const auto count = static_cast<uint32_t>(clients->size());
-  // Its destructor answers, when the last change is done.
-  const std::shared_ptr<void> last(nullptr, [answer = std::move(answer), count](void*) {
+  struct Changing {
+    uint32_t changed = 0;
+    std::string unchanged;  // whose policy could not be written down
+  };
+  // Its end answers, when the last change is done.
+  const std::shared_ptr<Changing> changing(new Changing, [answer = std::move(answer)](Changing* all) {
+    const std::unique_ptr<Changing> owned(all);
+    if (!all->unchanged.empty()) {
+      return refuse(answer, control::ERROR_NOT_POSSIBLE,
+                    "policy of " + all->unchanged + " unchanged: the service has no room to write it down; raise its memory, or free pages");
+    }
     Reply reply;
-    reply.mutable_set_policy()->set_clients_changed(count);
+    reply.mutable_set_policy()->set_clients_changed(all->changed);
     answer(std::move(reply));
   });
-  for (const ControlClient& client : *clients) host_.set_policy(client.id, client.policy, client.dedup_group, [last] {});
+  for (const ControlClient& client : *clients) {
+    host_.set_policy(client.id, client.policy, client.dedup_group, [changing, who = described(client)](bool written) {
+      if (written) ++changing->changed;
+      else changing->unchanged += (changing->unchanged.empty() ? "" : ", ") + who;
+    });
+  }
 }
 
 // Each shard drops a few pages a turn, so that it serves requests in between: what was there at first, and no page that comes

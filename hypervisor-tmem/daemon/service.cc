@@ -396,16 +396,16 @@ void Service::on_shards(std::function<void(ShardAccess&)> work, std::function<vo
   shards_.on_shards([work = std::move(work)](Shard& shard) { work(shard); }, std::move(done));
 }
 
-void Service::set_policy(ClientId client, const ClientPolicy& policy, const std::string& dedup_group, std::function<void()> done) {
-  ClientEntry* entry = registry_.find(client);
-  if (entry == nullptr) return done();
-  const bool regrouped = dedup_group != entry->dedup_group;
-  const uint32_t group_before = entry->policy.dedup_group;
-  entry->policy = policy;
-  entry->policy.dedup_group = regrouped ? dedup_number(client, dedup_group) : group_before;
-  entry->dedup_group = dedup_group;
-  event(control::Event::POLICY_CHANGED, entry, "policy changed");
-  life_.write_policy(client, std::move(done));
+void Service::set_policy(ClientId client, const ClientPolicy& policy, const std::string& dedup_group, std::function<void(bool)> done) {
+  const ClientEntry* entry = registry_.find(client);
+  if (entry == nullptr) return done(true);
+  ClientPolicy wanted = policy;
+  wanted.dedup_group = dedup_group != entry->dedup_group ? dedup_number(client, dedup_group) : entry->policy.dedup_group;
+  life_.set_policy(client, wanted, dedup_group, [this, client, done = std::move(done)](bool written) {
+    const ClientEntry* now = registry_.find(client);
+    if (written && now != nullptr) event(control::Event::POLICY_CHANGED, now, "policy changed");
+    done(written);
+  });
 }
 
 bool Service::forget(ClientId client) {

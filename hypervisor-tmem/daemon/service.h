@@ -40,7 +40,7 @@ class Service final : public ControlHost {
   uint32_t shards() const override { return shards_.count(); }
   std::vector<ControlClient> clients() const override;
   void on_shards(std::function<void(ShardAccess&)> work, std::function<void()> done) override;
-  void set_policy(ClientId client, const ClientPolicy& policy, const std::string& dedup_group, std::function<void()> done) override;
+  void set_policy(ClientId client, const ClientPolicy& policy, const std::string& dedup_group, std::function<void(bool)> done) override;
   bool forget(ClientId client) override;
   std::optional<uint64_t> set_memory(uint64_t bytes) override;
 

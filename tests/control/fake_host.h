@@ -71,13 +71,14 @@ class FakeHost final : public ControlHost {
       done();
     }
   }
-  void set_policy(ClientId client, const ClientPolicy& policy, const std::string& dedup_group, std::function<void()> done) override {
+  void set_policy(ClientId client, const ClientPolicy& policy, const std::string& dedup_group, std::function<void(bool)> done) override {
+    if (client == without_room) return done(false);
     for (ControlClient& row : rows) {
       if (row.id != client) continue;
       row.policy = policy;
       row.dedup_group = dedup_group;
     }
-    done();
+    done(true);
   }
   bool forget(ClientId client) override {
     for (const ControlClient& row : rows) {
@@ -92,6 +93,7 @@ class FakeHost final : public ControlHost {
 
   std::vector<ControlClient> rows;
   uint64_t memory = 16 << 20;
+  ClientId without_room;  // its policy cannot be written down
   bool hold = false;
   std::vector<std::function<void()>> held;
 

@@ -114,6 +114,17 @@ TEST_F(Control, APolicyForAllIsTestedForAllBeforeOneIsChanged) {
   EXPECT_EQ(host_.rows[0].policy.cap_pages, 0u);
 }
 
+TEST_F(Control, APolicyThatCannotBeWrittenDownIsNotReportedAsSet) {
+  host_.add(7, "web");
+  host_.add(8, "db");
+  host_.without_room = ClientId(8);
+  Request request;
+  request.mutable_set_policy()->mutable_policy()->set_frozen(true);
+  expect_refused(request, control::ERROR_NOT_POSSIBLE, "policy of 'db' (client 8) unchanged: the service has no room");
+  EXPECT_TRUE(host_.rows[0].policy.frozen);
+  EXPECT_FALSE(host_.rows[1].policy.frozen);
+}
+
 TEST_F(Control, PolicyValuesOutOfRangeAreRefused) {
   host_.add(7, "web");
   Request request;

@@ -86,15 +86,32 @@ void ClientLife::write_identity(ClientId client) {
       [] {});
 }
 
-void ClientLife::write_policy(ClientId client, std::function<void()> done) {
+// The registry has the new policy at once, so that the next change starts from it; if a shard cannot take it, all go back.
+void ClientLife::set_policy(ClientId client, const ClientPolicy& policy, const std::string& dedup_group, std::function<void(bool)> done) {
+  ClientEntry* entry = registry_.find(client);
+  if (entry == nullptr) return done(true);
+  const ClientPolicy before = std::exchange(entry->policy, policy);
+  const std::string group_before = std::exchange(entry->dedup_group, dedup_group);
+  write_policy(client, [this, client, policy, before, group_before, done = std::move(done)](bool written) {
+    ClientEntry* now = registry_.find(client);
+    if (written || now == nullptr || now->policy != policy) return done(written);
+    now->policy = before;
+    now->dedup_group = group_before;
+    write_policy(client, [done](bool) { done(false); });  // where the new one was taken there is room for the old
+  });
+}
+
+void ClientLife::write_policy(ClientId client, std::function<void(bool)> done) {
   const ClientEntry* entry = registry_.find(client);
-  if (entry == nullptr) return done();
+  if (entry == nullptr) return done(true);
+  const auto failed = std::make_shared<std::atomic<bool>>(false);
   shards_.on_shards(
-      [id = client, policy = entry->policy, queues = std::max(1U, entry->queues)](Shard& shard) {
+      [failed, id = client, policy = entry->policy, queues = std::max(1U, entry->queues)](Shard& shard) {
         if (shard.shard() >= queues) return;
-        [[maybe_unused]] const Status status = shard.engine().set_policy(id, policy_share(policy, queues, shard.shard()));
+        const Status status = shard.engine().set_policy(id, policy_share(policy, queues, shard.shard()));
+        if (status != Status::kOk && status != Status::kNoClient) *failed = true;  // kNoClient: it has left meanwhile
       },
-      std::move(done));
+      [failed, done = std::move(done)] { done(!*failed); });
 }
 
 }  // namespace tmem

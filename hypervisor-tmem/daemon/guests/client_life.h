@@ -33,9 +33,12 @@ class ClientLife {
   // Closes its channels and frees its pools. The entry is kClosing already, or there is none.
   void free(ClientId client, std::function<void()> done = [] {});
   void write_identity(ClientId client);
-  void write_policy(ClientId client, std::function<void()> done);
+  // done(false): a shard has no room to write it down, and the policy is what it was.
+  void set_policy(ClientId client, const ClientPolicy& policy, const std::string& dedup_group, std::function<void(bool)> done);
 
  private:
+  void write_policy(ClientId client, std::function<void(bool)> done);
+
   ClientRegistry& registry_;
   ShardSet& shards_;
 };

@@ -8,6 +8,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
+#include "daemon/base/log.h"
 #include "daemon/guests/memfd_server.h"
 
 namespace tmem {
@@ -292,11 +293,14 @@ void XenServer::apply_policy(Guest& guest) {
   ClientEntry* entry = registry_.find(*guest.client);
   if (text == guest.policy || !policy || entry == nullptr) return;
   guest.policy = text;
-  entry->policy.weight = policy->weight.value_or(entry->policy.weight);
-  entry->policy.cap_pages = policy->cap_pages.value_or(entry->policy.cap_pages);
-  entry->policy.min_pages = policy->min_pages.value_or(entry->policy.min_pages);
-  entry->policy.compress = policy->compress.value_or(entry->policy.compress);
-  life_.write_policy(entry->id, [] {});
+  ClientPolicy wanted = entry->policy;
+  wanted.weight = policy->weight.value_or(wanted.weight);
+  wanted.cap_pages = policy->cap_pages.value_or(wanted.cap_pages);
+  wanted.min_pages = policy->min_pages.value_or(wanted.min_pages);
+  wanted.compress = policy->compress.value_or(wanted.compress);
+  life_.set_policy(entry->id, wanted, entry->dedup_group, [client = entry->id](bool written) {
+    if (!written) log(LogLevel::kWarning, "a guest's policy is unchanged: no room to write it down; raise the memory", {{"client", client.value()}});
+  });
   life_.authorise(entry->id, policy->shared);
 }
 

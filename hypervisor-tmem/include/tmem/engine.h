@@ -44,6 +44,8 @@ struct ClientPolicy {
   bool compress = true;         // off: pages are stored raw (same-filled ones still as a word)
   bool frozen = false;
   uint32_t dedup_group = 0;     // 0: no dedup; own group number: inside the client; equal numbers: across clients
+
+  bool operator==(const ClientPolicy&) const = default;
 };
 
 // Who a client is over restarts. The engine keeps it in the arena and gives it back after recovery.
