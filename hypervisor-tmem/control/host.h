@@ -38,6 +38,9 @@ struct ServiceFigures {
   std::string config_path;
   uint64_t memory_bytes_max = 0;
   uint64_t clients_refused = 0;
+  uint64_t arenas_refused = 0;
+  uint64_t control_frames_malformed = 0;
+  uint64_t control_connections_cut = 0;
   std::string huge_pages;
 };
 
@@ -46,6 +49,7 @@ struct QueueFigures {
   uint64_t requests = 0;
   uint64_t requests_malformed = 0;
   uint64_t doorbells_sent = 0;
+  RefusalStats refused;
 };
 
 // One shard, seen from its own thread.
@@ -57,6 +61,7 @@ class ShardAccess {
   virtual QueueFigures queue(ClientId client) const = 0;
   virtual uint64_t sleeps() const = 0;
   virtual uint64_t wakeups() const = 0;
+  virtual uint64_t channels_broken() const = 0;
 };
 
 class ControlHost {

@@ -63,6 +63,7 @@ void add_part(control::Client& client, const ClientPart& part, std::map<uint32_t
   client.set_requests(client.requests() + part.queue.requests);
   client.set_requests_malformed(client.requests_malformed() + part.queue.requests_malformed);
   client.set_doorbells_sent(client.doorbells_sent() + part.queue.doorbells_sent);
+  add_refusals(*client.mutable_refused(), part.queue.refused);
   for (const PoolInfo& pool : part.pools) {
     const auto [at, is_new] = pools.try_emplace(pool.id.value());
     if (is_new) {
@@ -142,6 +143,7 @@ void ControlService::info(Answer answer) {
         set_shard(out, shard.shard(), shard.engine().stats());
         out.set_sleeps(shard.sleeps());
         out.set_wakeups(shard.wakeups());
+        out.set_channels_broken(shard.channels_broken());
       },
       [this, parts, answer = std::move(answer)] {
         Reply reply;

@@ -34,6 +34,19 @@ void add_space(control::SpaceStats& to, const SpaceStats& from) {
   to.set_objects(to.objects() + from.objects);
 }
 
+void add_refusals(control::RefusalStats& to, const RefusalStats& from) {
+  to.set_no_pool(to.no_pool() + from.no_pool);
+  to.set_pool_exists(to.pool_exists() + from.pool_exists);
+  to.set_no_pool_slots(to.no_pool_slots() + from.no_pool_slots);
+  to.set_bad_version(to.bad_version() + from.bad_version);
+  to.set_bad_page_size(to.bad_page_size() + from.bad_page_size);
+  to.set_bad_flags(to.bad_flags() + from.bad_flags);
+  to.set_not_authorised(to.not_authorised() + from.not_authorised);
+  to.set_not_all_queues(to.not_all_queues() + from.not_all_queues);
+  to.set_bad_object(to.bad_object() + from.bad_object);
+  to.set_no_credit(to.no_credit() + from.no_credit);
+}
+
 void set_shard(control::Shard& to, uint32_t shard, const EngineStats& from) {
   to.set_id(shard);
   to.set_memory_bytes(from.memory_bytes);
@@ -49,6 +62,8 @@ void set_shard(control::Shard& to, uint32_t shard, const EngineStats& from) {
   to.set_records_recovered(from.records_recovered);
   to.set_records_skipped_torn(from.records_skipped_torn);
   to.set_records_skipped_unknown(from.records_skipped_unknown);
+  to.set_segments_damaged(from.segments_damaged);
+  to.set_segments_superseded(from.segments_superseded);
   to.set_weight_sum(from.weight_sum);
 }
 
@@ -92,6 +107,9 @@ void set_info(control::Info::Reply& to, const ServiceFigures& from) {
   to.set_config_path(from.config_path);
   to.set_memory_bytes_max(from.memory_bytes_max);
   to.set_clients_refused(from.clients_refused);
+  to.set_arenas_refused(from.arenas_refused);
+  to.set_control_frames_malformed(from.control_frames_malformed);
+  to.set_control_connections_cut(from.control_connections_cut);
   to.set_huge_pages(from.huge_pages);
 }
 

@@ -14,6 +14,7 @@ namespace tmem {
 // Adds, so that the figures of several shards come together in one message.
 void add_ops(control::OpStats& to, const OpStats& from);
 void add_space(control::SpaceStats& to, const SpaceStats& from);
+void add_refusals(control::RefusalStats& to, const RefusalStats& from);
 void set_shard(control::Shard& to, uint32_t shard, const EngineStats& from);
 void set_client(control::Client& to, const ControlClient& from);
 void set_pool(control::Pool& to, const PoolInfo& from);

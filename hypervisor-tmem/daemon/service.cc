@@ -380,6 +380,11 @@ ServiceFigures Service::figures() const {
   out.config_path = config_path_;
   out.memory_bytes_max = shards_.memory_bytes_max();
   out.clients_refused = clients_refused_;
+  out.arenas_refused = shards_.arenas_refused();
+  const ControlCounters& local = control_server_->counters();
+  const ControlCounters& from_dom0 = control_from_dom0_.counters();
+  out.control_frames_malformed = local.frames_malformed + from_dom0.frames_malformed;
+  out.control_connections_cut = local.connections_cut + from_dom0.connections_cut;
   out.huge_pages = huge_pages_of(config_);
   return out;
 }

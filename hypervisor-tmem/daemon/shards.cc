@@ -59,7 +59,7 @@ uint64_t random_instance() {
 
 QueueFigures Shard::queue(ClientId client) const {
   const BackendStats* stats = worker_->channel_stats(client);
-  return stats != nullptr ? QueueFigures{stats->requests, stats->requests_malformed, stats->doorbells_sent} : QueueFigures{};
+  return stats != nullptr ? QueueFigures{stats->requests, stats->requests_malformed, stats->doorbells_sent, stats->refused} : QueueFigures{};
 }
 
 ShardSet::ShardSet(boost::asio::io_context& io, std::function<void(ClientId)> on_broken) : io_(io), on_broken_(std::move(on_broken)) {}
@@ -91,6 +91,7 @@ std::string ShardSet::open(const Config& config, std::map<std::string, FileDescr
   for (std::thread& thread : threads) thread.join();
   for (uint32_t i = 0; i < count; ++i) {
     if (opened[i] == Status::kBadArena) {
+      ++arenas_refused_;
       log(LogLevel::kError, "a kept arena cannot be read, starting empty", {{"shard", i}, {"reason", to_string(opened[i])}});
       const std::string wrong = replace_arena(i, divided, notifier);
       if (!wrong.empty()) return wrong;
@@ -113,6 +114,7 @@ std::string ShardSet::open_arena(uint32_t number, const Config& config, FileDesc
   if (!inherited.valid()) return replace_arena(number, config, notifier);
   auto adopted = ArenaFile::adopt(std::move(inherited), config.huge_pages);
   if (!adopted) {
+    ++arenas_refused_;
     log(LogLevel::kError, "a kept arena is none, starting empty", {{"shard", number}, {"reason", to_string(adopted.status())}});
     return replace_arena(number, config, notifier);
   }

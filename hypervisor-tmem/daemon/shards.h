@@ -36,6 +36,7 @@ class Shard final : public ShardAccess {
   QueueFigures queue(ClientId client) const override;
   uint64_t sleeps() const override { return worker_->stats().sleeps; }
   uint64_t wakeups() const override { return worker_->stats().wakeups_doorbell; }
+  uint64_t channels_broken() const override { return worker_->stats().channels_broken; }
   ShardWorker& worker() { return *worker_; }
 
  private:
@@ -72,6 +73,8 @@ class ShardSet {
   // Changes whenever an arena was made from nothing.
   uint64_t generation() const { return generation_; }
   bool recovered() const { return recovered_; }
+  // Kept arenas that could not be read: what was in them is lost.
+  uint64_t arenas_refused() const { return arenas_refused_; }
   uint64_t memory_bytes_max() const { return memory_bytes_max_; }
 
  private:
@@ -84,6 +87,7 @@ class ShardSet {
   std::vector<std::unique_ptr<Shard>> shards_;
   uint64_t generation_ = 0;
   uint64_t memory_bytes_max_ = 0;
+  uint64_t arenas_refused_ = 0;
   bool recovered_ = false;
   bool running_ = false;
 };

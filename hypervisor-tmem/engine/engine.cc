@@ -217,6 +217,8 @@ EngineStats Engine::Impl::stats() const {
   stats.records_recovered = recovered.records;
   stats.records_skipped_torn = recovered.skipped_torn;
   stats.records_skipped_unknown = recovered.skipped_unknown;
+  stats.segments_damaged = recovered.segments_damaged;
+  stats.segments_superseded = recovered.segments_superseded;
   stats.weight_sum = weight_sum;
   return stats;
 }

@@ -57,7 +57,8 @@ struct RecoveryCounts {
   uint64_t records = 0;
   uint64_t skipped_torn = 0;     // impossible geometry, or (verified) a wrong checksum
   uint64_t skipped_unknown = 0;  // a codec of no known kind
-  uint64_t segments_skipped = 0; // bad header, or superseded by a newer copy
+  uint64_t segments_damaged = 0;    // bad header, or a copy that was never finished
+  uint64_t segments_superseded = 0; // a newer copy was there
 };
 
 class Arena {

@@ -68,7 +68,7 @@ Status Arena::Impl::pick_copies() {
     SegmentHeader read;
     const SegmentState state = read_segment_header(bytes, &read);
     if (state != SegmentState::kSegment) {
-      if (state == SegmentState::kDamaged) ++counts.segments_skipped;
+      if (state == SegmentState::kDamaged) ++counts.segments_damaged;
       wipe(reinterpret_cast<SegmentHeader*>(bytes));
       continue;
     }
@@ -80,7 +80,7 @@ Status Arena::Impl::pick_copies() {
       table.enter(read.logical, SegmentUse::kRetiring);  // listed nowhere until it is adopted
       continue;
     }
-    ++counts.segments_skipped;
+    ++counts.segments_superseded;
     if (read.generation > segment.header()->generation) std::swap(segment.bytes, bytes);
     wipe(reinterpret_cast<SegmentHeader*>(bytes));
   }

@@ -92,6 +92,22 @@ Uuid uuid_of(const tmemif_request& r) {
   return uuid;
 }
 
+void count(RefusalStats& refused, uint16_t status) {
+  switch (status) {
+    case TMEMIF_NO_POOL: ++refused.no_pool; break;
+    case TMEMIF_POOL_EXISTS: ++refused.pool_exists; break;
+    case TMEMIF_NO_POOL_SLOTS: ++refused.no_pool_slots; break;
+    case TMEMIF_BAD_VERSION: ++refused.bad_version; break;
+    case TMEMIF_BAD_PAGE_SIZE: ++refused.bad_page_size; break;
+    case TMEMIF_BAD_FLAGS: ++refused.bad_flags; break;
+    case TMEMIF_NOT_AUTHORISED: ++refused.not_authorised; break;
+    case TMEMIF_NOT_ALL_QUEUES: ++refused.not_all_queues; break;
+    case TMEMIF_BAD_OBJECT: ++refused.bad_object; break;
+    case TMEMIF_NO_CREDIT: ++refused.no_credit; break;
+    default: break;  // done, or counted elsewhere
+  }
+}
+
 // The front wrote these lines last: fetching them takes longer than looking at one request, and less time than compressing a
 // page. Into the second level: the first is the compressor's.
 void prefetch_page(const std::byte* page) {
@@ -187,6 +203,7 @@ tmemif_response Backend::handle(const tmemif_request& r) {
   ++stats_.requests;
   if (well_formed(r, ring_.shared.entries)) {
     response.status = static_cast<uint16_t>(dispatch(r, response));
+    if (response.status > TMEMIF_OVER_CAP) count(stats_.refused, response.status);
   } else {
     ++stats_.requests_malformed;
     response.status = TMEMIF_BAD_REQUEST;

@@ -19,6 +19,7 @@ namespace tmem {
 struct BackendStats {
   uint64_t requests = 0;
   uint64_t requests_malformed = 0;  // answered BAD_REQUEST
+  RefusalStats refused;
   uint64_t doorbells_sent = 0;
   uint64_t doorbells_saved = 0;     // drains whose responses found the front awake
   uint64_t credits_not_kept = 0;    // told to a front before a restart, and not reserved again

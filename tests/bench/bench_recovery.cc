@@ -92,7 +92,7 @@ double slowest_of(int count, const std::function<void(int)>& work) {
 }
 
 void check(const RecoveryCounts& counts) {
-  if (counts.records == 0 || counts.skipped_torn + counts.skipped_unknown + counts.segments_skipped != 0) std::abort();
+  if (counts.records == 0 || counts.skipped_torn + counts.skipped_unknown + counts.segments_damaged != 0) std::abort();
 }
 
 double store_ms_per_gib(SegmentMemory& memory, bool verify) {

@@ -101,9 +101,10 @@ class FakeHost final : public ControlHost {
   struct FakeShard final : ShardAccess {
     uint32_t shard() const override { return number; }
     Engine& engine() override { return *made; }
-    QueueFigures queue(ClientId) const override { return {10, 1, 2}; }
+    QueueFigures queue(ClientId) const override { return {10, 1, 2, {.no_pool = 5}}; }
     uint64_t sleeps() const override { return 3; }
     uint64_t wakeups() const override { return 4; }
+    uint64_t channels_broken() const override { return 6; }
     uint32_t number = 0;
     HeapMemory memory{64};
     std::unique_ptr<Engine> made;

@@ -48,6 +48,7 @@ TEST_F(Control, InfoGathersEveryShard) {
   ASSERT_EQ(reply.info().shards_size(), 2);
   EXPECT_EQ(reply.info().shards(1).id(), 1u);
   EXPECT_EQ(reply.info().shards(1).sleeps(), 3u);
+  EXPECT_EQ(reply.info().shards(1).channels_broken(), 6u);
   EXPECT_GT(reply.info().shards(0).memory_bytes(), 0u);
   EXPECT_EQ(reply.info().clients(), 1u);
   EXPECT_EQ(reply.info().version(), "1.2.3");
@@ -68,6 +69,7 @@ TEST_F(Control, AListingAddsUpShardsAndShowsPoolsOnlyWhenAsked) {
   EXPECT_EQ(client.space().pages_persistent(), 10u);
   EXPECT_EQ(client.ops().put_same_filled(), 10u);
   EXPECT_EQ(client.requests(), 20u);
+  EXPECT_EQ(client.refused().no_pool(), 10u);
   ASSERT_EQ(client.pools_size(), 1);
   EXPECT_EQ(client.pools(0).space().pages_persistent(), 10u);
   EXPECT_TRUE(client.pools(0).persistent());

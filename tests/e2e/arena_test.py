@@ -90,6 +90,8 @@ class Arena(ServiceTest):
     def test_an_arena_of_another_version_is_refused_aloud_and_the_service_starts_empty(self):
         self.damage_and_restart(lambda arena: os.pwrite(arena.fileno(), b"\x63\0\0\0", VERSION_AT))
         self.assertIn("arena cannot be read", self.running.log())
+        self.assertEqual(self.running.json("info")["arenas_refused"], 1)
+        self.assertIn("1 kept arenas could not be read", self.running.ctl("doctor", check=False).stdout)
         fresh = self.guest(self.running, name="fresh")
         fresh.new_pool(0, PERSISTENT)
         self.assertEqual(fresh.put(0, 1, 1, page("fresh", 1)), "ok")

@@ -107,6 +107,7 @@ class Config(ServiceTest):
                     while s.recv(4096):
                         pass
                 self.assertEqual(service.ctl("info").returncode, 0)
+        self.assertEqual(service.json("info")["control_frames_malformed"], 3)  # the last was none yet, only cut short
 
 
 if __name__ == "__main__":

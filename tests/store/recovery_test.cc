@@ -59,7 +59,7 @@ TEST_P(ArenaRecovery, WithoutDamageNothingIsLostAndReferencesHold) {
     const uint64_t live = arena->live_bytes();
     restart(verify);
     EXPECT_EQ(arena->recovered().records, model.size());
-    EXPECT_EQ(arena->recovered().skipped_torn + arena->recovered().skipped_unknown + arena->recovered().segments_skipped, 0u);
+    EXPECT_EQ(arena->recovered().skipped_torn + arena->recovered().skipped_unknown + arena->recovered().segments_damaged, 0u);
     EXPECT_EQ(arena->live_bytes(), live);
     EXPECT_EQ(arena->segments(), GetParam().segments);
     check();
@@ -137,7 +137,8 @@ TEST_P(ArenaRecovery, OfTwoCopiesTheNewerIsTheSegment) {
   memory.restore(after);
   arena = open(false);
   ASSERT_NE(arena, nullptr);
-  EXPECT_EQ(arena->recovered().segments_skipped, 1u);
+  EXPECT_EQ(arena->recovered().segments_superseded, 1u);
+  EXPECT_EQ(arena->recovered().segments_damaged, 0u);
   EXPECT_EQ(arena->recovered().records, model.size());
   check();
 }
@@ -203,7 +204,8 @@ TEST_P(ArenaRecovery, ADamagedSegmentHeaderLosesThatSegmentOnly) {
   }
   restart(true);
   model.clear();
-  EXPECT_EQ(arena->recovered().segments_skipped, 1u);
+  EXPECT_EQ(arena->recovered().segments_damaged, 1u);
+  EXPECT_EQ(arena->recovered().segments_superseded, 0u);
   EXPECT_EQ(arena->segments(), GetParam().segments);  // it comes back empty
   const uint64_t found = expect_part_of(expected);
   EXPECT_LT(found, all);

@@ -215,7 +215,10 @@ TEST(Doctor, EachFaultIsFoundByItsCheck) {
       {"frozen-clients", Level::kNote, [](Facts& f) { f.clients->add_clients()->mutable_policy()->set_frozen(true); }},
       {"huge-pages", Level::kNote, [](Facts& f) { f.info->set_huge_pages("none"); }},
       {"restarts", Level::kWarning, [](Facts& f) { f.info->set_restarts(1); }},
+      {"misbehaved-clients", Level::kWarning, [](Facts& f) { f.info->mutable_shards(0)->set_channels_broken(1); }},
       {"recovery", Level::kWarning, [](Facts& f) { f.info->mutable_shards(0)->set_records_skipped_torn(1); }},
+      {"recovery", Level::kWarning, [](Facts& f) { f.info->mutable_shards(0)->set_segments_damaged(1); }},
+      {"recovery", Level::kProblem, [](Facts& f) { f.info->set_arenas_refused(1); }},
   };
   for (const Case& one : cases) {
     Facts facts = healthy();

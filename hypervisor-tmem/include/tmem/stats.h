@@ -28,6 +28,20 @@ struct OpStats {
   uint64_t pages_evicted = 0;      // ephemeral pages dropped to make room
 };
 
+// Moves with requests that are refused for what they ask; kept for each queue. A put's outcomes are in OpStats.
+struct RefusalStats {
+  uint64_t no_pool = 0;
+  uint64_t pool_exists = 0;
+  uint64_t no_pool_slots = 0;
+  uint64_t bad_version = 0;
+  uint64_t bad_page_size = 0;
+  uint64_t bad_flags = 0;
+  uint64_t not_authorised = 0;
+  uint64_t not_all_queues = 0;
+  uint64_t bad_object = 0;
+  uint64_t no_credit = 0;          // a put that named a credit, had none, and found no room
+};
+
 // What is there now.
 struct SpaceStats {
   uint64_t pages_ephemeral = 0;
@@ -51,6 +65,8 @@ struct EngineStats {
   uint64_t records_recovered = 0;     // at start
   uint64_t records_skipped_torn = 0;  // at start: bad checksum or impossible geometry
   uint64_t records_skipped_unknown = 0;
+  uint64_t segments_damaged = 0;      // at start: bad header, or a copy that was never finished; left out
+  uint64_t segments_superseded = 0;   // at start: a newer copy was there
   uint64_t weight_sum = 0;
 };
 

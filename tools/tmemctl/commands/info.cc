@@ -41,7 +41,7 @@ void run_info(Session& session) {
 
 Json client_stats(const control::Client& client, bool with_pools) {
   Json all = to_json(client), chosen = Json::object();
-  for (const char* name : {"id", "name", "requests", "requests_malformed", "doorbells_sent", "credits", "ops", "space"})
+  for (const char* name : {"id", "name", "requests", "requests_malformed", "refused", "doorbells_sent", "credits", "ops", "space"})
     chosen[name] = all[name];
   if (!with_pools) return chosen;
   chosen["pools"] = Json::array();

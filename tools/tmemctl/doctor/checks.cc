@@ -119,8 +119,12 @@ Findings corrupt_pages(const DoctorFacts& facts) {
 }
 
 Findings misbehaved(const DoctorFacts& facts) {
-  return each_client(facts, Level::kWarning, [](const control::Client& c) { return c.requests_malformed(); }, "requests were malformed",
-                     "its driver is broken or hostile; only it is affected. See: xen-tmemctl events");
+  const char* remedy = "its driver is broken or hostile; only it is affected. See: xen-tmemctl events";
+  Findings findings = each_client(facts, Level::kWarning, [](const control::Client& c) { return c.requests_malformed(); }, "requests were malformed", remedy);
+  uint64_t broken = 0;
+  for (const control::Shard& shard : facts.info->shards()) broken += shard.channels_broken();
+  if (broken > 0) findings.push_back({Level::kWarning, std::to_string(broken) + " channels were closed for nonsense in their rings", remedy});
+  return findings;
 }
 
 Findings refused_clients(const DoctorFacts& facts) {
@@ -165,14 +169,21 @@ Findings restarts(const DoctorFacts& facts) {
 }
 
 Findings recovery(const DoctorFacts& facts) {
-  uint64_t torn = 0, unknown = 0;
+  uint64_t torn = 0, unknown = 0, segments = 0;
   for (const control::Shard& shard : facts.info->shards()) {
     torn += shard.records_skipped_torn();
     unknown += shard.records_skipped_unknown();
+    segments += shard.segments_damaged();
   }
-  if (torn + unknown == 0) return {};
-  return {{Level::kWarning, "at its start the service left out " + std::to_string(torn) + " torn and " + std::to_string(unknown) + " unknown records",
-           "a torn record is normal after a crash in the middle of a put; many are not: test the memory of this machine"}};
+  Findings findings;
+  if (const uint64_t arenas = facts.info->arenas_refused(); arenas > 0)
+    findings.push_back({Level::kProblem, std::to_string(arenas) + " kept arenas could not be read at the service's start; their pages are lost",
+                        "see why: journalctl -u xen-tmemd; after a change of the arena's version restart the guests that used them"});
+  if (torn + unknown + segments > 0)
+    findings.push_back({Level::kWarning, "at its start the service left out " + std::to_string(torn) + " torn and " + std::to_string(unknown) +
+                            " unknown records and " + std::to_string(segments) + " damaged segments",
+                        "one of a kind is normal after a crash in the middle of a put; many are not: test the memory of this machine"});
+  return findings;
 }
 
 constexpr Check kChecks[] = {
