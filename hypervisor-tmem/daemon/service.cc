@@ -13,6 +13,7 @@
 #include <fstream>
 #include <random>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/supervisor.h"
 #include "daemon/sockets.h"
 #include "daemon/version.h"
@@ -80,11 +81,6 @@ std::string huge_pages_of(const Config& config) {
 std::string user(uint32_t uid) { return "user-" + std::to_string(uid); }
 std::string guest(uint32_t domid) { return "guest-" + std::to_string(domid); }
 std::string log_source(const ClientEntry& client) { return client.transport == "memfd" ? user(client.owner) : guest(client.id.value()); }
-
-uint64_t wall_ms() {
-  const auto since = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(since).count());
-}
 
 ShardSample sample(Shard& shard) {
   Engine& engine = shard.engine();
@@ -191,8 +187,8 @@ void Service::recover_clients(std::map<std::string, FileDescriptor>& inherited) 
   memfd_.adopt(inherited);
   xen_.adopt();
   shards_.each([this](Shard& shard) {
-    memfd_.add_adopted_channels(shard);
-    xen_.add_adopted_channels(shard);
+    shard.adopt(memfd_.adopted());
+    shard.adopt(xen_.adopted());
     keep_room_for_awaited(shard.engine());
   });
 }
@@ -288,8 +284,7 @@ MemfdServer::Observer Service::observer() {
       [this](const ClientEntry& client, const MemfdPeer& peer, bool resumed) {
         client_log_.write(log_source(client), monotonic_seconds(), LogLevel::kInfo, resumed ? "client resumed" : "client attached",
                           {{"client", client.id.value()}, {"name", std::string_view(client.name)}, {"queues", client.queues}, {"uid", peer.uid}, {"pid", peer.pid}});
-        event(resumed ? control::Event::CLIENT_RECOVERED : control::Event::CLIENT_ATTACHED, &client,
-              resumed ? "came back and has its pools" : "attached with " + std::to_string(client.queues) + " queues");
+        event_attached(client, resumed);
       },
       [this](const ClientEntry& client) {
         client_log_.write(log_source(client), monotonic_seconds(), LogLevel::kInfo, "client detached",
@@ -308,8 +303,7 @@ XenServer::Observer Service::xen_observer() {
       [this](const ClientEntry& client, uint32_t domid, bool resumed) {
         client_log_.write(log_source(client), monotonic_seconds(), LogLevel::kInfo, resumed ? "guest resumed" : "guest attached",
                           {{"client", client.id.value()}, {"name", std::string_view(client.name)}, {"queues", client.queues}, {"domid", domid}});
-        event(resumed ? control::Event::CLIENT_RECOVERED : control::Event::CLIENT_ATTACHED, &client,
-              resumed ? "came back and has its pools" : "attached with " + std::to_string(client.queues) + " queues");
+        event_attached(client, resumed);
       },
       [this](const ClientEntry& client, bool suspended) {
         client_log_.write(log_source(client), monotonic_seconds(), LogLevel::kInfo, suspended ? "guest suspended" : "guest detached",
@@ -350,6 +344,11 @@ void Service::client_broken(ClientId client) {
   event(control::Event::CLIENT_MISBEHAVED, entry, "its ring indexes are nonsense; its channels are closed and its pools freed");
   memfd_.drop(client);
   xen_.drop(client);
+}
+
+void Service::event_attached(const ClientEntry& client, bool resumed) {
+  event(resumed ? control::Event::CLIENT_RECOVERED : control::Event::CLIENT_ATTACHED, &client,
+        resumed ? "came back and has its pools" : "attached with " + std::to_string(client.queues) + " queues");
 }
 
 void Service::event(control::Event::Kind kind, const ClientEntry* client, const std::string& text) {

@@ -66,6 +66,7 @@ class Service final : public ControlHost {
   bool open_xen();
   void offer_control_to_dom0();
   void client_broken(ClientId client);
+  void event_attached(const ClientEntry& client, bool resumed);
   void event(control::Event::Kind kind, const ClientEntry* client, const std::string& text);
 
   Config config_;

@@ -14,16 +14,13 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/notify.h"
 #include "tmem/limits.h"
 
 namespace tmem {
 namespace {
-
-uint64_t monotonic_ns() {
-  return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
-}
 
 std::string arena_name(uint32_t shard) { return "arena-" + std::to_string(shard); }
 
@@ -60,6 +57,12 @@ uint64_t random_instance() {
 QueueFigures Shard::queue(ClientId client) const {
   const BackendStats* stats = worker_->channel_stats(client);
   return stats != nullptr ? QueueFigures{stats->requests, stats->requests_malformed, stats->doorbells_sent, stats->refused} : QueueFigures{};
+}
+
+void Shard::adopt(AdoptedChannels& channels) {
+  for (auto& [client, of_client] : channels) {
+    if (number_ < of_client.size()) worker_->add_channel(std::move(of_client[number_]));
+  }
 }
 
 ShardSet::ShardSet(boost::asio::io_context& io, std::function<void(ClientId)> on_broken) : io_(io), on_broken_(std::move(on_broken)) {}

@@ -26,6 +26,9 @@ namespace tmem {
 
 class Notifier;
 
+// Of connections that outlived an earlier service: channel i of a client is for shard i.
+using AdoptedChannels = std::map<ClientId, std::vector<std::unique_ptr<Channel>>>;
+
 // One shard as seen by closures on its thread.
 class Shard final : public ShardAccess {
  public:
@@ -38,6 +41,8 @@ class Shard final : public ShardAccess {
   uint64_t wakeups() const override { return worker_->stats().wakeups_doorbell; }
   uint64_t channels_broken() const override { return worker_->stats().channels_broken; }
   ShardWorker& worker() { return *worker_; }
+  // Takes its channels, before its thread runs.
+  void adopt(AdoptedChannels& channels);
 
  private:
   friend class ShardSet;

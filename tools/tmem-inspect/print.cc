@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "tmem/uuid.h"
+
 namespace tmem::inspect {
 namespace {
 
@@ -31,17 +33,6 @@ const char* meta_name(uint32_t kind) {
     case MetaKind::kAuthorisation: return "authorisation";
   }
   return "unknown";
-}
-
-std::string uuid_text(const Uuid& uuid) {
-  std::string text;
-  char hex[3];
-  for (size_t i = 0; i < uuid.byte.size(); i++) {
-    std::snprintf(hex, sizeof hex, "%02x", uuid.byte[i]);
-    text += hex;
-    if (i == 3 || i == 5 || i == 7 || i == 9) text += '-';
-  }
-  return text;
 }
 
 std::string name_text(const ClientMeta& client) {

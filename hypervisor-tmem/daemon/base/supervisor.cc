@@ -18,6 +18,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/notify.h"
 
@@ -32,12 +33,6 @@ constexpr int64_t kBackoffMsMin = 50;
 constexpr int64_t kBackoffMsMax = 5'000;
 constexpr int64_t kStableMs = 10'000;     // having run so long, a service starts again without delay
 constexpr uint32_t kFailedStartsMax = 5;  // then the arenas are given up: empty is better than never
-
-int64_t now_ms() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
 
 sigset_t handled_signals() {
   sigset_t set;
@@ -75,7 +70,7 @@ int Supervisor::run() {
     return kExitFailure;
   }
   while (exit_status_ < 0) {
-    if (service_ < 0 && now_ms() >= start_at_ms_ && !start_service()) return kExitFailure;
+    if (service_ < 0 && monotonic_ms() >= start_at_ms_ && !start_service()) return kExitFailure;
     std::array<pollfd, 2> waited{{{signals_.get(), POLLIN, 0}, {notify_.get(), POLLIN, 0}}};
     if (poll(waited.data(), waited.size(), poll_timeout_ms()) < 0 && errno != EINTR) return kExitFailure;
     // Messages first: what a service stored before it died must be kept before the next one starts.
@@ -106,14 +101,14 @@ int Supervisor::poll_timeout_ms() const {
   if (service_ >= 0 && alive_until_ms_ != 0) next = std::min(next, alive_until_ms_);
   if (service_ >= 0 && kill_at_ms_ != 0) next = std::min(next, kill_at_ms_);
   if (next == INT64_MAX) return -1;
-  return static_cast<int>(std::clamp<int64_t>(next - now_ms(), 0, 60'000));
+  return static_cast<int>(std::clamp<int64_t>(next - monotonic_ms(), 0, 60'000));
 }
 
 bool Supervisor::start_service() {
   ready_ = false;
   alive_until_ms_ = 0;
   kill_at_ms_ = 0;
-  started_at_ms_ = now_ms();
+  started_at_ms_ = monotonic_ms();
   service_ = fork();
   if (service_ == 0) become_service();
   if (service_ < 0) log(LogLevel::kError, "cannot fork the service", {{"reason", std::string_view(std::strerror(errno))}});
@@ -198,9 +193,9 @@ void Supervisor::take_message(std::string_view message, std::vector<FileDescript
     if (line == "READY=1") {
       ready_ = was_ready_ = true;
       failed_starts_ = 0;
-      alive_until_ms_ = now_ms() + kWatchdogMs;
+      alive_until_ms_ = monotonic_ms() + kWatchdogMs;
     } else if (line == "WATCHDOG=1") {
-      alive_until_ms_ = now_ms() + kWatchdogMs;
+      alive_until_ms_ = monotonic_ms() + kWatchdogMs;
     } else if (line == "STOPPING=1") {
       alive_until_ms_ = 0;
     } else if (line == "FDSTORE=1") {
@@ -236,7 +231,7 @@ void Supervisor::take_signal() {
     }
     if (service_ > 0) {
       kill(service_, SIGTERM);
-      kill_at_ms_ = now_ms() + kStopMs;
+      kill_at_ms_ = monotonic_ms() + kStopMs;
     }
   }
 }
@@ -259,9 +254,9 @@ void Supervisor::service_ended(int wait_status) {
   // A wrong configuration, sockets in use or too few descriptors are not the arenas' fault: those wait until it is mended.
   const bool blameless = exited && status >= kExitUsage && status <= kExitInUse;
   if (!ready_ && !blameless) ++failed_starts_;
-  const bool stable = ready_ && now_ms() - started_at_ms_ >= kStableMs;
+  const bool stable = ready_ && monotonic_ms() - started_at_ms_ >= kStableMs;
   const int64_t delay = asked || stable ? 0 : blameless ? kBackoffMsMax : std::min(kBackoffMsMax, kBackoffMsMin << std::min(failed_starts_, 16U));
-  start_at_ms_ = now_ms() + delay;
+  start_at_ms_ = monotonic_ms() + delay;
   ++restarts_;
   log(asked ? LogLevel::kInfo : LogLevel::kError, asked ? "service restarts" : "service died, restarting",
       {{"status", status}, {"restarts", restarts_}, {"delay_ms", delay}, {"descriptors_kept", kept_.size()}});
@@ -273,7 +268,7 @@ void Supervisor::service_ended(int wait_status) {
 
 void Supervisor::check_deadlines() {
   if (service_ < 0) return;
-  const int64_t now = now_ms();
+  const int64_t now = monotonic_ms();
   if (kill_at_ms_ != 0 && now >= kill_at_ms_) {
     log(LogLevel::kError, "service does not stop: killing it", {{"pid", service_}});
     kill_at_ms_ = 0;

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <cerrno>
-#include <ctime>
 
 #include <utility>
 
@@ -12,6 +11,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/notify.h"
 #include "daemon/guests/kept_connection.h"
 
@@ -47,12 +47,6 @@ bool readable(int fd) {
 }
 
 }  // namespace
-
-uint64_t monotonic_seconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec);
-}
 
 class MemfdServer::Connection {
  public:
@@ -265,12 +259,6 @@ void MemfdServer::adopt(std::map<std::string, FileDescriptor>& inherited) {
     } else {
       forget_connection(notifier_, client, parts.queues_seen());
     }
-  }
-}
-
-void MemfdServer::add_adopted_channels(Shard& shard) {
-  for (auto& [client, channels] : adopted_) {
-    if (shard.shard() < channels.size()) shard.worker().add_channel(std::move(channels[shard.shard()]));
   }
 }
 

@@ -26,8 +26,6 @@ namespace tmem {
 
 class Notifier;
 
-uint64_t monotonic_seconds();
-
 class MemfdServer {
  public:
   static constexpr unsigned kHelloSeconds = 5;
@@ -47,8 +45,7 @@ class MemfdServer {
 
   // Takes up connections that an earlier service kept; before the shards' threads run. Takes its descriptors out of the map.
   void adopt(std::map<std::string, FileDescriptor>& inherited);
-  // The channels of adopted clients, shard by shard, before its thread runs.
-  void add_adopted_channels(Shard& shard);
+  AdoptedChannels& adopted() { return adopted_; }
   void listen(FileDescriptor listening);
   // Ends a client's connection; its pools are freed. Safe to call for clients of other transports.
   void drop(ClientId client);
@@ -84,7 +81,7 @@ class MemfdServer {
   Observer observer_;
   std::unique_ptr<Acceptor> acceptor_;
   std::map<ClientId, ConnectionPtr> connections_;
-  std::map<ClientId, std::vector<std::unique_ptr<Channel>>> adopted_;
+  AdoptedChannels adopted_;
   size_t unheard_ = 0;
   size_t kept_fds_ = 0;
 };

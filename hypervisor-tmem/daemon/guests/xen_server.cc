@@ -8,8 +8,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
+#include "daemon/base/clock.h"
 #include "daemon/base/log.h"
-#include "daemon/guests/memfd_server.h"
 
 namespace tmem {
 
@@ -374,12 +374,6 @@ void XenServer::adopt() {
   for (const std::string& name : store_->list(kAllGuests)) {
     const auto domid = number(name);
     if (domid) adopt_one(guest(*domid));
-  }
-}
-
-void XenServer::add_adopted_channels(Shard& shard) {
-  for (auto& [client, channels] : adopted_) {
-    if (shard.shard() < channels.size()) shard.worker().add_channel(std::move(channels[shard.shard()]));
   }
 }
 

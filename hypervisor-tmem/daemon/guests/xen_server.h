@@ -48,7 +48,7 @@ class XenServer {
   bool open(std::string& why);
   // Takes up living connections of an earlier service; before the shards' threads run.
   void adopt();
-  void add_adopted_channels(Shard& shard);
+  AdoptedChannels& adopted() { return adopted_; }
   void listen();
   // Ends a client's connection; its pools are freed. Safe to call for clients of other transports.
   void drop(ClientId client);
@@ -93,7 +93,7 @@ class XenServer {
   std::shared_ptr<GrantTable> grants_;
   std::unique_ptr<Events> events_;
   std::map<uint32_t, std::unique_ptr<Guest>> guests_;
-  std::map<ClientId, std::vector<std::unique_ptr<Channel>>> adopted_;
+  AdoptedChannels adopted_;
 };
 
 }  // namespace tmem
