@@ -346,9 +346,9 @@ void ControlService::shared_auth(const control::SharedAuth::Request& request, An
       [listed, refused, answer = std::move(answer)] {
         for (const auto& shard : *refused) {
           for (const auto& [i, status] : shard) {
-            return refuse(answer, control::ERROR_NOT_POSSIBLE,
-                          described((*listed)[i]) + " was not changed (" + to_string(status) + "): it may be allowed at most " +
-                              std::to_string(kAuthorisedUuidsMax) + " shared pools; revoke one first");
+            const std::string why = status == Status::kNoSpace ? "the service has no room to note it; raise its memory, or free pages"
+                                                               : "it may be allowed at most " + std::to_string(kAuthorisedUuidsMax) + " shared pools; revoke one first";
+            return refuse(answer, control::ERROR_NOT_POSSIBLE, described((*listed)[i]) + " was not changed: " + why);
           }
         }
         Reply reply;

@@ -47,16 +47,6 @@ ClientRegistry::Limits limits(const Config& config) {
   return {config.clients_max, config.suspended_clients_max, config.recover_grace_seconds, config.suspend_grace_seconds};
 }
 
-// Numbers of groups lie above all client ids, so that no group is ever some client's own. A name gives the same number
-// after a restart.
-uint32_t dedup_number(ClientId client, const std::string& group) {
-  if (group.empty()) return 0;
-  if (group == "self") return client.value();
-  uint32_t hash = 2166136261;
-  for (const char c : group) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619;
-  return hash | 0x80000000;
-}
-
 uint32_t restarts_from_environment() {
   const char* text = std::getenv(kEnvRestarts);
   return text != nullptr ? static_cast<uint32_t>(std::strtoul(text, nullptr, 10)) : 0;

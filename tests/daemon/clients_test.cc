@@ -59,6 +59,19 @@ TEST_F(Registry, ANewClientStartsWithNoPoolsAndEpochOne) {
   EXPECT_EQ(registry_.find(admission.id)->epoch, 1u);
 }
 
+TEST_F(Registry, ARecoveredDedupGroupIsCalledByItsNumberWhichIsTheSameGroup) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  ClientInfo info = info_of(*registry_.find(id));
+  info.policy.dedup_group = dedup_number(id, "web");
+  ClientRegistry after = restarted({info, info});
+  const std::string called = after.find(id)->dedup_group;
+  EXPECT_EQ(called[0], '#');
+  EXPECT_EQ(dedup_number(ClientId(77), called), info.policy.dedup_group);
+  EXPECT_NE(dedup_number(id, "group"), info.policy.dedup_group);
+  info.policy.dedup_group = dedup_number(id, "self");
+  EXPECT_EQ(restarted({info, info}).find(id)->dedup_group, "self");
+}
+
 TEST_F(Registry, AUuidBelongsToTheUserWhoBroughtItForAsLongAsAnythingOfItIsHere) {
   const auto of = [](uint32_t owner, uint64_t epoch) {
     ClientHello hello = hello_of(1, 9, epoch);

@@ -2,6 +2,7 @@
 #include "daemon/guests/clients.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 namespace tmem {
@@ -10,10 +11,25 @@ namespace {
 // Epochs between the first ones of two clients: more than any client ever resumes.
 constexpr uint64_t kEpochStep = uint64_t{1} << 20;
 
+constexpr char kGroupByNumber = '#';
+constexpr uint32_t kGroupNumberFirst = uint32_t{1} << 31;
+
 // Parts of a whole that add up to it. A limit of zero means "none", so no part of a real limit may become zero.
 uint64_t part_of(uint64_t whole, uint32_t queues, uint32_t queue) { return whole / queues + (queue < whole % queues ? 1 : 0); }
 
+// The arena keeps the number of a group and not its name.
+std::string group_text(uint32_t group) { return kGroupByNumber + std::to_string(group); }
+
 }  // namespace
+
+uint32_t dedup_number(ClientId client, const std::string& group) {
+  if (group.empty()) return 0;
+  if (group == "self") return client.value();
+  if (group[0] == kGroupByNumber) return static_cast<uint32_t>(std::strtoul(group.c_str() + 1, nullptr, 10)) | kGroupNumberFirst;
+  uint32_t hash = 2166136261;
+  for (const char c : group) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619;
+  return hash | kGroupNumberFirst;
+}
 
 ClientPolicy policy_share(const ClientPolicy& whole, uint32_t queues, uint32_t queue) {
   ClientPolicy share = whole;
@@ -70,7 +86,7 @@ std::vector<ClientId> ClientRegistry::recovery_done(uint64_t now_seconds) {
     entry.policy = policy_whole(recovered_shares_[id]);
     entry.deadline_seconds =
         now_seconds + (entry.state == ClientState::kSuspended ? limits_.suspend_grace_seconds : limits_.recover_grace_seconds);
-    if (entry.policy.dedup_group != 0) entry.dedup_group = entry.policy.dedup_group == id.value() ? "self" : "group";
+    if (const uint32_t group = entry.policy.dedup_group; group != 0) entry.dedup_group = group == id.value() ? "self" : group_text(group);
     // One uuid, one entry: a crash between the freeing of an old client and the coming of its successor leaves two.
     // The older gives way.
     for (const auto& [other_id, other] : entries_) {

@@ -57,6 +57,10 @@ struct ClientEntry {
   }
 };
 
+// The number of a dedup group as the operator names it: "", "self", or a name, which gives the same number after a restart; "#"
+// and a number is what a recovered group is called. Numbers of groups lie above all client ids, so that none is some client's own.
+uint32_t dedup_number(ClientId client, const std::string& group);
+
 // A client's part of the policy on one of its queues, and back.
 ClientPolicy policy_share(const ClientPolicy& whole, uint32_t queues, uint32_t queue);
 ClientPolicy policy_whole(const std::vector<ClientPolicy>& shares);

@@ -164,7 +164,7 @@ Findings huge_pages(const DoctorFacts& facts) {
 
 Findings restarts(const DoctorFacts& facts) {
   if (facts.info->restarts() == 0) return {};
-  return {{Level::kWarning, "the service died and was started again " + std::to_string(facts.info->restarts()) + " times; guests kept their pages",
+  return {{Level::kWarning, "the service died and was started again " + std::to_string(facts.info->restarts()) + " times",
            "see why: journalctl -u xen-tmemd; please report it"}};
 }
 
