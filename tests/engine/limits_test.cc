@@ -8,6 +8,31 @@ namespace tmem::test {
 class Limits : public EngineTest {};
 TMEM_BOTH_GEOMETRIES(Limits);
 
+TEST(LimitsOfAll, AMillionPagesAreDestroyedAFewAtATime) {
+  constexpr uint32_t kPages = 1'000'000;
+  HeapMemory memory(512);
+  auto made = Engine::create(memory, EngineConfig{uint64_t{128} << 20, true});
+  ASSERT_TRUE(made.ok());
+  Engine& engine = *made.value();
+  for (const uint32_t id : {1, 2}) {
+    ASSERT_EQ(engine.attach(ClientId(id), {}, {}, true), Status::kOk);
+    ASSERT_EQ(engine.new_pool(ClientId(id), PoolId(0), kPersistent), Status::kOk);
+  }
+  for (uint32_t i = 0; i < kPages; ++i) ASSERT_EQ(engine.put(ClientId(1), handle_of(0, i / 5000, i), SameFilled{i}), Status::kOk) << i;
+  ASSERT_EQ(engine.destroy_pool(ClientId(1), PoolId(0)), Status::kOk);
+  uint64_t left = engine.stats().teardown_pages;
+  ASSERT_EQ(left, kPages);
+  for (uint32_t i = 0; engine.step(); ++i) {
+    ASSERT_EQ(engine.put(ClientId(2), handle_of(0, 1, i % 64), SameFilled{i}), Status::kOk);
+    const uint64_t now = engine.stats().teardown_pages;
+    ASSERT_LE(left - now, kTeardownPagesPerStep + 7);  // an extent is freed whole
+    left = now;
+  }
+  EXPECT_EQ(left, 0u);
+  EXPECT_EQ(engine.client_info(ClientId(2)).value().space.pages_persistent, 64u);
+  EXPECT_EQ(engine.check_invariants(), "");
+}
+
 // Of pools there is a number for all; whoever takes what he can leaves some for everybody.
 TEST(LimitsOfAll, EightClientsCannotTakeEveryPool) {
   HeapMemory memory(256);
