@@ -3,6 +3,8 @@
 #include <random>
 
 #include "engine/engine_fixture.h"
+
+#include <functional>
 #include "support/page_source.h"
 
 namespace tmem::test {
@@ -134,6 +136,51 @@ TEST_P(Space, WhatUseLeavesBehindGoesBackByItself) {
   EXPECT_EQ(memory_.committed_count(), after.arena_bytes / kSegmentBytes);
   EXPECT_GE(engine_->freeable_bytes() + 2 * kSegmentBytes, (after.segments) * kSegmentBytes) << "empty segments hold nothing";
   EXPECT_GT(fill(c, 0, 2), 0u);
+}
+
+// From the same state an op is tried with no allocation allowed, then with one, and so on: whole, or not at all.
+TEST_P(Space, AnOpThatIsRefusedMemoryAtAnyPointIsRefusedWholeUntilThereIsEnough) {
+  const ClientId c = client_with_pool(1, kPersistent);
+  ASSERT_EQ(engine_->authorise(c, uuid_of(9), true), Status::kOk);
+  ASSERT_EQ(put(c, handle_of(0, 1, 1), 1), Status::kOk);
+  memory_.blocks_left = memory_.commits_left = 0;
+  const uint32_t filled = fill(c, 0, 2);
+  memory_.blocks_left = memory_.commits_left = -1;
+  ASSERT_GT(filled, 0u);
+  const std::vector<std::byte> bytes = memory_.snapshot();
+  const std::function<Status()> ops[] = {
+      [&] { return put_noise(c, handle_of(0, 3, 1), 2); },
+      [&] { return put_noise(c, handle_of(0, 1, 1000), 2); },
+      [&] { return engine_->new_pool(c, PoolId(5000), kEphemeral); },
+      [&] { return engine_->join_pool(c, PoolId(5000), kShared, uuid_of(9)); },
+      [&] { return engine_->authorise(c, uuid_of(8), true); },
+      [&] { return engine_->attach(ClientId(2), {}, {}, true); },
+      [&] { return engine_->set_policy(c, {}); },
+      [&] { return put_noise(c, handle_of(0, 1, 1), 2); },  // last: the old page may go
+  };
+  for (const auto& op : ops) {
+    const bool replaces = &op == std::end(ops) - 1;
+    uint32_t allowed = 0;
+    for (Status status = Status::kNoSpace; status != Status::kOk; ++allowed) {
+      engine_.reset();
+      memory_.restore(bytes);
+      start();
+      memory_.blocks_left = memory_.commits_left = allowed;
+      status = op();
+      memory_.blocks_left = memory_.commits_left = -1;
+      ASSERT_EQ(engine_->check_invariants(), "") << allowed << " allowed";
+      if (status != Status::kOk) {
+        ASSERT_EQ(status, replaces ? Status::kPutFlushed : Status::kNoSpace) << allowed << " allowed";
+        ASSERT_EQ(space(c).pages_persistent, filled + (replaces ? 0 : 1));
+        ASSERT_EQ(engine_->client_info(c).value().pools, 1u);
+      }
+      ASSERT_EQ(get(c, handle_of(0, 1, 1), 1), !replaces ? Status::kOk : status == Status::kOk ? Status::kCorrupt : Status::kMiss);
+      ASSERT_LT(allowed, 50u);
+    }
+    if (&op == &ops[0] || &op == &ops[2]) {
+      EXPECT_GT(allowed, 1u) << "nothing was refused";
+    }
+  }
 }
 
 }  // namespace tmem::test

@@ -150,6 +150,12 @@ void EngineModel::put_answered(uint32_t client, const OraclePool& pool, const Ha
   }
   switch (status) {
     case Status::kOk:
+      if (!credited && !known) {
+        ASSERT_FALSE(policy.frozen) << "a frozen client stored a new page";
+        if (policy.cap_pages != 0) {
+          ASSERT_LT(oracle_.pages_persistent(client) + oracle_.clients[client].credits, policy.cap_pages) << "beyond its cap";
+        }
+      }
       if (recent_.size() < 256) recent_.emplace_back(client, at);
       else recent_[pick(256)] = {client, at};
       return oracle_.store(key, tag);
