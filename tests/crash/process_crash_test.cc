@@ -29,10 +29,10 @@ uint64_t number_from_environment(const char* name, uint64_t otherwise) {
 
 class Supervised {
  public:
-  Supervised(bool keep_connections, const std::string& failpoint) {
+  Supervised(bool keep_connections, const std::string& failpoint, const std::string& size = "memory = 64M\nmemory-max = 128M\nshards = 2") {
     std::string pattern = (std::filesystem::temp_directory_path() / "tmem-crash-XXXXXX").string();
     folder_ = mkdtemp(pattern.data());
-    std::ofstream(folder_ + "/tmem.conf") << "memory = 64M\nmemory-max = 128M\nshards = 2\nlog-level = error\nmemfd-socket = " << memfd_socket()
+    std::ofstream(folder_ + "/tmem.conf") << size << "\nlog-level = error\nmemfd-socket = " << memfd_socket()
                                           << "\ncontrol-socket = " << control_socket()
                                           << "\nkeep-connections = " << (keep_connections ? "on" : "off") << "\n";
     pid_ = fork();
@@ -115,7 +115,7 @@ class CrashTest : public testing::Test {
     Supervised service(keep_connections, "");
     RawClient client(service.memfd_socket(), seed_);
     client.connect();
-    client.make_pool();
+    client.make_pools();
     for (uint64_t round = 0; round < rounds; ++round) {
       const auto pid = static_cast<pid_t>(service.info().pid());
       const uint64_t operations = client.operations() + 100 + random_() % 6000;
@@ -129,6 +129,7 @@ class CrashTest : public testing::Test {
     EXPECT_EQ(service.info().restarts(), rounds);
     EXPECT_EQ(client.reconnects() == 0, keep_connections);
     EXPECT_GT(client.credited_puts(), 0u);
+    EXPECT_EQ(client.refused(), 0u);
     EXPECT_EQ(service.stop(), 0);
   }
 
@@ -153,11 +154,26 @@ TEST_F(CrashTest, AnArenaThatEveryServiceDiesOfIsGivenUp) {
   EXPECT_NE(after.generation(), before.generation());
   RawClient client(service.memfd_socket(), seed_);
   client.connect();
-  client.make_pool();
+  client.make_pools();
   for (int i = 0; i < 1000; ++i) client.work();
   client.verify_all();
   expect_all_is_well(client, "after the arenas were given up");
   EXPECT_EQ(service.stop(), 0);
+}
+
+// Between the death of the old page and the new one: only a store that is full comes there.
+TEST_F(CrashTest, KilledWhereADupPutHasGivenUpTheOldPageItIsGoneAndNothingElse) {
+  Supervised service(true, "put-old-given-up:5", "memory = 8M\nshards = 1");
+  RawClient client(service.memfd_socket(), seed_);
+  client.connect();
+  client.make_pools();
+  while (service.info().restarts() < 3) {
+    for (int i = 0; i < 2000; ++i) client.work();
+    ASSERT_LT(client.operations(), 1'000'000u) << "never reached";
+  }
+  client.verify_all();
+  expect_all_is_well(client, "full");
+  EXPECT_GT(client.refused(), 0u);
 }
 
 class NamedPlace : public CrashTest, public testing::WithParamInterface<std::tuple<const char*, bool>> {};
@@ -168,7 +184,7 @@ TEST_P(NamedPlace, KilledThereAgainAndAgainNoPageIsLostOrWrong) {
   Supervised service(keep_connections, std::string(name) + ":" + std::to_string(500 + random_() % 1500));
   RawClient client(service.memfd_socket(), seed_);
   client.connect();
-  client.make_pool();
+  client.make_pools();
   const uint32_t restarts_wanted = 3;
   while (service.info().restarts() < restarts_wanted) {
     for (int i = 0; i < 2000; ++i) client.work();

@@ -13,6 +13,7 @@ namespace tmem::test {
 namespace {
 
 constexpr uint32_t kPool = 3;
+constexpr uint32_t kEphemeralPool = 5;
 constexpr uint32_t kWaitRoundsMax = 600'000;  // of 100 µs: reached only when something hangs
 
 // Half of a page is hard to compress, and no two versions are alike.
@@ -33,6 +34,7 @@ bool holds(const void* page, uint32_t index, uint32_t version) {
 }
 
 std::array<uint64_t, 3> object_of(uint32_t index) { return {index / 64, 7, 0}; }
+bool persistent(uint32_t index) { return index < RawClient::kPersistentPages; }
 
 }  // namespace
 
@@ -124,9 +126,9 @@ void RawClient::publish(Queue& queue, const Shadow& shadow) {
   request.op = shadow.op;
   request.flags = shadow.credited ? TMEMIF_REQUEST_CREDIT : 0;
   request.slot = static_cast<uint16_t>(page ? slot : TMEMIF_NO_SLOT);
-  request.pool = kPool;
+  request.pool = persistent(shadow.index) ? kPool : kEphemeralPool;
   if (shadow.op == TMEMIF_OP_NEW_POOL) {
-    request.pool_flags = TMEMIF_POOL_FLAGS(TMEMIF_POOL_PERSISTENT);
+    request.pool_flags = TMEMIF_POOL_FLAGS(persistent(shadow.index) ? TMEMIF_POOL_PERSISTENT : 0);
   } else {
     request.index = shadow.index;
     std::memcpy(request.object, object_of(shadow.index).data(), sizeof(request.object));
@@ -138,10 +140,13 @@ void RawClient::publish(Queue& queue, const Shadow& shadow) {
   }
 }
 
-void RawClient::make_pool() {
+// A pool is named by its first page.
+void RawClient::make_pools() {
   for (Queue& queue : queues_) {
-    queue.in_flight.push_back({TMEMIF_OP_NEW_POOL, 0, 0, false});
-    publish(queue, queue.in_flight.back());
+    for (const uint32_t first : {uint32_t{0}, kPersistentPages}) {
+      queue.in_flight.push_back({TMEMIF_OP_NEW_POOL, first, 0, false});
+      publish(queue, queue.in_flight.back());
+    }
   }
   settle();
 }
@@ -196,8 +201,11 @@ void RawClient::check(Queue& queue, const Shadow& shadow, const tmemif_response&
   queue.credits = response.credits_unspent > outstanding ? response.credits_unspent - outstanding : 0;
   switch (shadow.op) {
     case TMEMIF_OP_GET:
+      if (!persistent(shadow.index)) version_[shadow.index] = 0;  // a hit takes it away, a miss lasts
       if (shadow.version == 0) {
         wrong_ += response.status == TMEMIF_MISS ? 0 : 1;
+      } else if (!persistent(shadow.index) && response.status == TMEMIF_MISS) {
+        break;
       } else if (response.status != TMEMIF_OK) {
         ++lost_;
       } else if (!holds(tmem_ring_slot(queue.memory, order_, slot), shadow.index, shadow.version)) {
@@ -207,6 +215,13 @@ void RawClient::check(Queue& queue, const Shadow& shadow, const tmemif_response&
     case TMEMIF_OP_FLUSH_PAGE:
       if (response.status != TMEMIF_OK && response.status != TMEMIF_MISS && trouble_.empty()) trouble_ = named + ": status " + std::to_string(response.status);
       break;
+    case TMEMIF_OP_PUT:
+      if (!shadow.credited && (response.status == TMEMIF_NO_SPACE || response.status == TMEMIF_PUT_FLUSHED)) {
+        ++refused_;
+        version_[shadow.index] = 0;
+        break;
+      }
+      [[fallthrough]];
     default:
       if (response.status != TMEMIF_OK && trouble_.empty()) trouble_ = named + ": status " + std::to_string(response.status);
   }

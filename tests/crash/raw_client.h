@@ -22,14 +22,15 @@ namespace tmem::test {
 
 class RawClient {
  public:
-  static constexpr uint32_t kPages = 3000;
+  static constexpr uint32_t kPages = 4500;
+  static constexpr uint32_t kPersistentPages = 3600;  // the rest is put into an ephemeral pool: may miss, and must after a hit
 
   RawClient(std::string socket_path, uint64_t seed);
   ~RawClient();
 
   // Connects, or connects again and replays. Waits as long as the service needs to come back.
   void connect();
-  void make_pool();
+  void make_pools();
   // Submits one random operation, and takes what answers there are.
   void work();
   // Waits until nothing is in flight.
@@ -40,6 +41,7 @@ class RawClient {
   uint64_t operations() const { return operations_; }
   uint64_t credited_puts() const { return credited_puts_; }
   uint32_t reconnects() const { return reconnects_; }
+  uint32_t refused() const { return refused_; }  // puts without a credit: the page is absent then
   uint32_t lost() const { return lost_; }    // a page that must be there was not
   uint32_t wrong() const { return wrong_; }  // other bytes than the last put, or a page that was flushed
   const std::string& trouble() const { return trouble_; }
@@ -85,6 +87,7 @@ class RawClient {
   uint64_t operations_ = 0;
   uint64_t credited_puts_ = 0;
   uint32_t reconnects_ = 0;
+  uint32_t refused_ = 0;
   uint32_t lost_ = 0;
   uint32_t wrong_ = 0;
   std::string trouble_;
