@@ -5,8 +5,8 @@ from lib import hooks, kernels, tmem
 
 SORT = "/usr/bin/sort"
 # More text than the page cache can keep, sorted in more memory than the guest has.
-WRITE = "for n in 0 1 2 3 4 5 6 7 8 9; do dd if=/dev/urandom bs=64k count=24 2>/dev/null | base64 >/files/$n.txt || exit 1; done; sync"
-JOB = f"set -o pipefail; cd /files; LC_ALL=C {SORT} -S 48M --parallel=1 *.txt | md5sum; grep -c xen *.txt | md5sum; cat *.txt | md5sum"
+WRITE = "for n in 0 1 2 3 4 5 6 7; do dd if=/dev/urandom bs=64k count=24 2>/dev/null | base64 >/files/$n.txt || exit 1; done; sync"
+JOB = f"set -o pipefail; cd /files; LC_ALL=C {SORT} -S 36M --parallel=1 *.txt | md5sum; grep -c xen *.txt | md5sum; cat *.txt | md5sum"
 DISKS = ("xvda", "xvdb")
 
 
@@ -28,7 +28,7 @@ def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("files", 64), lab.Disk("swap", 96)])
     tmem.Service(lab, dom0)
     disks = f'disk=["phy:{dom0.disk("files")},xvda,w", "phy:{dom0.disk("swap")},xvdb,w"]'
-    guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=48, also=customize, config=["tmem=1", disks]).create()
+    guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=64, also=customize, config=["tmem=1", disks]).create()
     guest.run("mkdir -p /files && mke2fs -b 4096 -F /dev/xvda && mount -t ext4 /dev/xvda /files", timeout=300)
     guest.run(WRITE, timeout=600)
     hooks.swap_on_disk(guest, "/dev/xvdb")
