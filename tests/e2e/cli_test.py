@@ -100,6 +100,14 @@ class Load(ServiceTest):
         self.assertGreater(result["get_hit"], 0)
         self.assertTrue(result["verified"])
 
+    def test_density_is_the_services_own_account(self):
+        service = self.started()
+        result, _ = self.load(service, "--control", service.control_socket)
+        self.assertGreater(result["density"], 0)
+        result, said = self.load(service, "--control", "/nonexistent/s")
+        self.assertIsNone(result["density"])
+        self.assertIn("tmem-load: no density: ", said)
+
     def test_credits_do_not_carry_a_client_over_its_cap(self):
         service = self.started(client_cap="1M")  # 256 of the 500 handles
         result, _ = self.load(service, "--put", "1", "--get", "0", "--flush", "0")

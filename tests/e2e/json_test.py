@@ -147,6 +147,7 @@ class Json(ServiceTest):
     def test_tmem_load(self):
         document = self.output(program("tmem-load"), "--json", "--socket", self.running.memfd_socket, "--capture", "64", "--operations", "2000")
         self.check("tmem-load", document)
+        self.assertIsNone(document["density"])
 
     def test_scripts(self):
         """Too slow to run here: what they print is read from their source."""

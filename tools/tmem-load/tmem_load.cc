@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // tmem-load: options, connection, and how the result is told. The load is in load.h, the pages come from capture.h.
-// Density needs the service's own account of its space: the operator's xen-tmemctl tells that, a client cannot.
+// Density is the service's own account of its space, which only an operator may ask for: with --control.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -9,6 +9,7 @@
 
 #include "connection.h"
 #include "load.h"
+#include "tools/tmemctl/control_client.h"
 
 namespace {
 
@@ -20,6 +21,7 @@ enum Exit { kRight = 0, kWrong = 1, kCannotStart = 2 };
 struct Options {
   LoadOptions load;
   std::string socket = TMEM_MEMFD_SOCKET;
+  std::string control;
   std::string name = "load";
   size_t capture_pages = 16384;
   uint32_t queues = 0;
@@ -31,6 +33,7 @@ Options parse(int argc, char** argv) {
   Options o;
   CLI::App app{"Loads the service with pages of real processes, and measures."};
   app.add_option("--socket", o.socket, "socket of the service")->capture_default_str();
+  app.add_option("--control", o.control, "control socket of the service, to ask what its pages take");
   app.add_option("--name", o.name, "name shown by the service")->capture_default_str();
   app.add_option("--threads", o.load.threads, "threads that load at the same time")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--queues", o.queues, "queues to ask for; default: one for each shard");
@@ -70,6 +73,21 @@ nlohmann::json latency(const Histogram& h) {
           {"p999_ns", h.percentile(99.9)}, {"max_ns", h.most()}};
 }
 
+// Bytes of all pages that the service keeps, of whichever client, over the memory that it takes for them.
+double density(const std::string& socket) {
+  using namespace tmem::tool;
+  constexpr Milliseconds kTimeout{10'000};
+  ControlClient client(connect_socket(socket, kTimeout), kTimeout);
+  tmem::control::Request clients, info;
+  clients.mutable_list_clients();
+  info.mutable_info();
+  const tmem::control::Reply listed = client.call(clients), told = client.call(info);
+  uint64_t pages = 0, memory_bytes = 0;
+  for (const tmem::control::Client& each : listed.list_clients().clients()) pages += each.space().pages_ephemeral() + each.space().pages_persistent();
+  for (const tmem::control::Shard& shard : told.info().shards()) memory_bytes += shard.memory_bytes();
+  return static_cast<double>(pages) * TMEMIF_PAGE_BYTES / static_cast<double>(memory_bytes);
+}
+
 nlohmann::json to_json(const Options& o, const PageCorpus& corpus, const LoadResult& r, tmem_front* front) {
   tmem_front_stats s;
   tmem_front_read_stats(front, &s);
@@ -105,6 +123,7 @@ void print_result(const nlohmann::json& j, const LoadResult& r) {
               static_cast<unsigned long long>(r.get_miss), static_cast<unsigned long long>(r.get_failed),
               static_cast<unsigned long long>(r.get_lost), static_cast<unsigned long long>(r.get_wrong),
               j["verified"].get<bool>() ? "" : " (not looked at: --verify)");
+  if (!j["density"].is_null()) std::printf("  density %.2f: pages that the service keeps over the memory that it takes\n", j["density"].get<double>());
 }
 
 }  // namespace
@@ -132,7 +151,13 @@ int main(int argc, char** argv) {
   if (corpus.count() < o.capture_pages)
     std::fprintf(stderr, "tmem-load: only %zu of %zu page contents could be had (%s); the load repeats them\n", corpus.count(), o.capture_pages, corpus.source().c_str());
   const LoadResult result = run_load(connection->front(), corpus, o.load);
-  const nlohmann::json json = to_json(o, corpus, result, connection->front());
+  nlohmann::json json = to_json(o, corpus, result, connection->front());
+  json["density"] = nullptr;
+  try {
+    if (!o.control.empty()) json["density"] = density(o.control);
+  } catch (const tmem::tool::Failure& failure) {
+    std::fprintf(stderr, "tmem-load: no density: %s\n", failure.what());
+  }
   if (o.json) std::printf("%s\n", json.dump(2).c_str());
   else print_result(json, result);
   std::fflush(stdout);

@@ -55,7 +55,7 @@ LAYERS = {
     "tools/": ("tools", "include", "proto", "control.proto"),
     "tools/tmemctl/": ("tools", "include", "proto", "control.proto", "xenstore-config"),
     "tools/selfballoon/": ("tools", "proto", "xenstore-config"),
-    "tools/tmem-load/": ("tools", "sim", "core", "proto"),
+    "tools/tmem-load/": ("tools", "sim", "core", "proto", "control.proto"),
     "tools/tmem-inspect/": ("tmem-inspect", "arena_format", "meta_format", "include"),
     "tests/": None,  # anything
 }
