@@ -6,7 +6,7 @@ import time
 from lib import tmem
 
 GUESTS = 6
-MEBIBYTES = 44
+MEBIBYTES = 56
 CAP_MEBIBYTES = 2
 
 
