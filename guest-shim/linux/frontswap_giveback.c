@@ -100,7 +100,7 @@ static void tmem_giveback_clear_signal(void)
 static void *tmem_kernel_function(const char *name)
 {
 #ifdef CONFIG_KPROBES
-	struct kprobe probe = { .symbol_name = name };
+	struct kprobe probe = { .symbol_name = name, .flags = KPROBE_FLAG_DISABLED }; /* only its address is wanted */
 
 	if (register_kprobe(&probe) == 0) {
 		unregister_kprobe(&probe);

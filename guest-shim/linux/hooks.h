@@ -53,4 +53,8 @@ int tmem_hooks_register(const struct tmem_hooks_backend *backend, bool frontswap
 int tmem_hooks_unregister(void);
 void tmem_hooks_take_frontswap(void);
 
+/* hooks_lost.c */
+int tmem_hooks_watch_reads(void);
+int tmem_hooks_guard_swapoff(void);
+
 #endif /* TMEM_HOOKS_H */
