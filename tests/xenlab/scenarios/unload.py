@@ -13,7 +13,7 @@ BALLAST = """mkdir -p /ballast && mount -t tmpfs -o size=1g ballast /ballast; n=
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 64)])
     tmem.Service(lab, dom0)
-    guest = hooks.guest(lab, memory=96, vcpus=2, config=["tmem=1", f'disk=["phy:{dom0.disk("swap")},xvda,w"]']).create()
+    guest = hooks.guest(lab, memory=96, config=["tmem=1", f'disk=["phy:{dom0.disk("swap")},xvda,w"]']).create()
     hooks.swap_on_disk(guest)
     job = guest.start("exec pressure 40 1000000 7")
     for number in range(ROUNDS):
