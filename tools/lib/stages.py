@@ -35,7 +35,7 @@ def test_env(context, divisor=1):
     return {"TMEM_SEED": str(context.seed), "CTEST_PARALLEL_LEVEL": str(context.cores),
             "TMEM_MODEL_OPS": str(max(1000, length(context, MODEL_OPS) // divisor)),
             "TMEM_CRASH_ROUNDS": str(max(2, length(context, CRASH_ROUNDS) // divisor)),
-            "TMEM_SIM_SECONDS": str(length(context, SIM_SECONDS) // divisor)}
+            "TMEM_SIM_SECONDS": str(max(SIM_SECONDS[0], length(context, SIM_SECONDS) // divisor))}
 
 
 def ninja_build(preset, target=None):
