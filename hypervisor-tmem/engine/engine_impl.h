@@ -119,6 +119,7 @@ struct Engine::Impl {
 
   // ---- pools.cc ----
   bool may_have_another_pool(uint32_t client) const;
+  uint32_t find_shared_pool(const Uuid& uuid);
   Status open_pool(uint32_t client, PoolId id, uint32_t flags, const Uuid& uuid);
   Status join_pool(uint32_t client, PoolId id, uint32_t flags, const Uuid& uuid);
   uint32_t create_pool(uint32_t client, uint32_t flags, const Uuid& uuid);

@@ -27,6 +27,20 @@ void add(OpStats& to, const OpStats& from) {
 
 }  // namespace
 
+// Members that were detached have left, though step() has not come to them yet: a pool of none but these ends here, else its
+// pages would outlive its last member. At most kSharersMax of them.
+uint32_t Engine::Impl::find_shared_pool(const Uuid& uuid) {
+  const auto same = [&](const Pool& p) { return p.uuid == uuid; };
+  const uint32_t pool = shared_pools.find(hash_uuid(uuid), same);
+  if (pool == kNone) return kNone;
+  for (uint32_t m = pools[pool].first_membership; m != kNone;) {
+    const uint32_t next = memberships[m].pool_next;
+    if (clients[memberships[m].client].gone) drop_membership(m);
+    m = next;
+  }
+  return pools[pool].dead ? kNone : pool;
+}
+
 // The first kPoolsSurePerClient of every client are kept back; beyond them first come, first served.
 bool Engine::Impl::may_have_another_pool(uint32_t client) const {
   constexpr uint32_t kBeyondMax = kPoolsMax - kClientsMax * kPoolsSurePerClient;
@@ -44,7 +58,7 @@ Status Engine::Impl::open_pool(uint32_t number, PoolId id, uint32_t flags, const
   if (client.policy.frozen) return Status::kFrozen;
   if (!may_have_another_pool(number)) return Status::kNoPoolSlots;
   uint32_t pool = kNone;
-  if (shared) pool = shared_pools.find(hash_uuid(uuid), [&](const Pool& p) { return p.uuid == uuid; });
+  if (shared) pool = find_shared_pool(uuid);
   if (pool != kNone && pools[pool].sharers >= kSharersMax) return Status::kNoPoolSlots;
   const bool made = pool == kNone;
   if (made) pool = create_pool(number, flags, uuid);

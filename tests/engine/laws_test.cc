@@ -80,6 +80,25 @@ TEST_P(Laws, ASharedEphemeralGetKeepsThePage) {
   EXPECT_EQ(get(a, handle_of(4, 1, 1), 5), Status::kOk);
 }
 
+TEST_P(Laws, ASharedPoolEndsWithItsLastMember) {
+  for (const bool detached : {false, true}) {
+    const ClientId a = client(1), b = client(2);
+    for (const ClientId c : {a, b}) {
+      ASSERT_EQ(engine_->authorise(c, uuid_of(9), true), Status::kOk);
+    }
+    ASSERT_EQ(engine_->join_pool(a, PoolId(4), kShared, uuid_of(9)), Status::kOk);
+    ASSERT_EQ(put(a, handle_of(4, 1, 1), 5), Status::kOk);
+    ASSERT_EQ(detached ? engine_->detach(a) : engine_->leave_pool(a, PoolId(4)), Status::kOk);
+    ASSERT_EQ(engine_->join_pool(b, PoolId(4), kShared, uuid_of(9)), Status::kOk);
+    EXPECT_EQ(get(b, handle_of(4, 1, 1), 5), Status::kMiss) << "detached " << detached;
+    EXPECT_EQ(engine_->pools(b).value().at(0).sharers, 1u);
+    ASSERT_EQ(engine_->detach(b), Status::kOk);
+    if (!detached) {
+      ASSERT_EQ(engine_->detach(a), Status::kOk);
+    }
+  }
+}
+
 TEST_P(Laws, APersistentGetIsNotDestructive) {
   const ClientId c = client_with_pool(1, kPersistent);
   ASSERT_EQ(put(c, handle_of(0, 1, 1), 5), Status::kOk);
