@@ -6,6 +6,8 @@ from pathlib import Path
 from . import tmem
 
 COUNTERS = "/sys/kernel/tmem"
+# For a guest that will lose pages: the programs in its root are not among them.
+ROOT_STAYS = "rootfstype=ramfs"
 
 
 def guest(lab, name="g1", kernel="5.10", module=None, programs=("pressure",), also=None, **options):

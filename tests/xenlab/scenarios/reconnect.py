@@ -12,7 +12,8 @@ def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("files", 64), lab.Disk("swap", 64)])
     service = tmem.Domain(lab, dom0)
     disks = f'disk=["phy:{dom0.disk("files")},xvda,w", "phy:{dom0.disk("swap")},xvdb,w"]'
-    guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=56, config=["tmem=1", disks]).create()
+    guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=56, cmdline=hooks.ROOT_STAYS,
+                        config=["tmem=1", disks]).create()
     files = Files(lab, guest, count=8, mebibytes=3)
     hooks.swap_on_disk(guest, "/dev/xvdb")
     hooks.load(guest, "reconnect_s=60")

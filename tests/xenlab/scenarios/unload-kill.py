@@ -10,7 +10,7 @@ SWITCH = "/sys/module/tmem/parameters/frontswap"
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 96)])
     service = tmem.Domain(lab, dom0)
-    guest = hooks.guest(lab, memory=96, config=["tmem=1", f'disk=["phy:{dom0.disk("swap")},xvda,w"]']).create()
+    guest = hooks.guest(lab, memory=96, cmdline=hooks.ROOT_STAYS, config=["tmem=1", f'disk=["phy:{dom0.disk("swap")},xvda,w"]']).create()
     hooks.swap_on_disk(guest)
     job = guest.start("exec pressure 64 1000000 7")
     hooks.load(guest, "reconnect_s=5")
