@@ -133,7 +133,8 @@ struct tmem_front_owner_ops {
  * @queues_max: most queues that any attach will bring
  * @ring_order_max: likewise
  * @pools_max: pool ids run from 0 to this - 1
- * @poll_ns: how long tmem_front_wait() looks for its answer before it sleeps, and tmem_front_submit_polling() before it returns
+ * @poll_ns: how long tmem_front_wait() looks for its answer before it sleeps, and tmem_front_submit_polling() before it returns;
+ *	anew with each answer that comes to the same queue
  * @ops: outlives the front
  * @owner: first argument of @ops
  */

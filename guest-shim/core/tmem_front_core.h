@@ -53,6 +53,24 @@ static inline bool tmem_front_visits_all(const struct tmemif_request *request)
 	       request->op == TMEMIF_OP_FLUSH_OBJECT;
 }
 
+/*
+ * How long to go on looking for an answer: poll_ns, anew with each answer that the queue gets, since the service works on what lies
+ * before ours then. So at most a ring's entries times poll_ns.
+ */
+struct tmem_front_patience {
+	uint64_t since; /* 0: begins with the first look */
+	uint32_t answered;
+};
+
+static inline bool tmem_front_is_patient(struct tmem_front_patience *patience, uint64_t now_ns, uint32_t answered, uint32_t poll_ns)
+{
+	if (!patience->since || answered != patience->answered) {
+		patience->since = now_ns;
+		patience->answered = answered;
+	}
+	return now_ns - patience->since < poll_ns;
+}
+
 static inline void tmem_front_append(struct tmem_front_op ***end, struct tmem_front_op *op)
 {
 	op->next = NULL;

@@ -38,6 +38,11 @@ static void lead(struct tmem_front *front, struct tmem_front_queue *q)
 	q->wake = true; /* a follower takes over */
 }
 
+static bool is_patient(struct tmem_front *front, struct tmem_front_queue *q, struct tmem_front_patience *patience)
+{
+	return tmem_front_is_patient(patience, tmem_os_now_ns(), tmem_load_once(&q->ring.response_cons), front->config.poll_ns);
+}
+
 static void sleep_once(struct tmem_front *front, struct tmem_front_queue *q, struct tmem_front_op *op)
 {
 	bool connected, there;
@@ -94,15 +99,15 @@ static bool is_answered(struct tmem_front *front, struct tmem_front_queue *q, ui
  * @front: a front whose owner has no wait()
  * @op: with done(), otherwise as for tmem_front_submit(); of one page
  *
- * Returns when the operation has completed, or after config.poll_ns: then it completes like any other. For who has nothing
- * else to do meanwhile: a service that is awake answers within less than an interrupt takes.
+ * Returns when the operation has completed, or when the service has answered nothing for config.poll_ns: then it completes like any
+ * other. For who has nothing else to do meanwhile: a service that is awake answers within less than an interrupt takes.
  *
  * Context: as tmem_front_submit(), where a spin of poll_ns does no harm.
  */
 void tmem_front_submit_polling(struct tmem_front *front, struct tmem_front_op *op)
 {
+	struct tmem_front_patience patience = { 0 };
 	struct tmem_front_queue *q;
-	uint64_t since = 0;
 	uint32_t polls = 0;
 	uint32_t position;
 
@@ -111,11 +116,7 @@ void tmem_front_submit_polling(struct tmem_front *front, struct tmem_front_op *o
 	position = tmem_load_once(&q->ring.request_published); /* or behind it, when others were quick */
 	while (!is_answered(front, q, position)) {
 		tmem_os_relax();
-		if (polls++ % POLLS_PER_CLOCK)
-			continue;
-		if (!since)
-			since = tmem_os_now_ns();
-		if (tmem_os_now_ns() - since >= front->config.poll_ns)
+		if (polls++ % POLLS_PER_CLOCK == 0 && !is_patient(front, q, &patience))
 			break;
 	}
 	tmem_os_acquire(&q->lock);
@@ -151,7 +152,7 @@ bool tmem_front_interrupt(struct tmem_front *front, uint32_t queue)
  */
 void tmem_front_wait(struct tmem_front *front, struct tmem_front_op *op)
 {
-	uint64_t since = 0;
+	struct tmem_front_patience patience = { 0 };
 	uint32_t polls = 0;
 	uint32_t queue;
 
@@ -161,15 +162,11 @@ void tmem_front_wait(struct tmem_front *front, struct tmem_front_op *op)
 			continue;
 		if (front->config.poll_ns) {
 			tmem_os_relax();
-			if (++polls % POLLS_PER_CLOCK)
-				continue;
-			if (!since)
-				since = tmem_os_now_ns();
-			if (tmem_os_now_ns() - since < front->config.poll_ns)
+			if (++polls % POLLS_PER_CLOCK || is_patient(front, &front->queue[queue], &patience))
 				continue;
 		}
 		sleep_once(front, &front->queue[queue], op);
-		since = 0;
+		patience.since = 0;
 	}
 }
 

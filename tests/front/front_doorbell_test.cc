@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "front/scripted_service.h"
+#include "tmem_front_core.h"
 
 namespace tmem::test {
 namespace {
@@ -106,6 +107,15 @@ TEST(FrontDoorbell, AnAnswerThatTakesLongerThanItIsLookedForRingsOnce) {
   EXPECT_EQ(polling.service.doorbells, 1u);
   tmem_front_interrupt(&polling.front.front, 0);
   EXPECT_EQ(polling.op.completions, 1);
+}
+
+TEST(FrontDoorbell, WhoseTurnIsStillToComeGoesOnLookingWhileOthersAreAnswered) {
+  tmem_front_patience patience = {};
+  uint64_t now = 5000;
+  EXPECT_TRUE(tmem_front_is_patient(&patience, now, 7, 1000));
+  for (uint32_t answered = 8; answered < 40; ++answered) EXPECT_TRUE(tmem_front_is_patient(&patience, now += 1500, answered, 1000));
+  EXPECT_TRUE(tmem_front_is_patient(&patience, now + 999, 39, 1000));
+  EXPECT_FALSE(tmem_front_is_patient(&patience, now + 1000, 39, 1000));
 }
 
 TEST(FrontDoorbell, WhatIsLookedForOnALostConnectionIsSentOnTheNext) {
