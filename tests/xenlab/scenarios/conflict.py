@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The administrator's xl mem-set is obeyed, another manager's guest is left alone; who lies in its report, or never reaches its target, harms nobody."""
+"""xl mem-set is obeyed, another manager's guest left alone; who lies in its report, or never reaches its target, harms nobody."""
 
 import json
 

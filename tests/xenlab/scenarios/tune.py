@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""dom0 tunes a guest's self-ballooning: each key is applied while it runs and most are seen to act; bad values are refused; xl create carries keys."""
+"""dom0 tunes a guest's self-ballooning while it runs: keys apply and act, bad values are refused, and xl create carries them."""
 
 from lib import flow, tmem
 
@@ -60,12 +60,12 @@ def acts_on_sizes(lab, dom0, guest):
 
 
 def acts_on_pages(lab, dom0, guest):
-    """Pages of a process that sleeps come back. There is no service here: a zram disk has the name of the tmem swap disk."""
+    """Pages of a process that sleeps come back from tmem."""
     flow.tune(guest, "selfballooning", 0)
     by_tool(guest, "frontswap_selfshrinking", 0)
     dom0.poll(lambda: flow.decision(guest)["reason"].startswith("off"), 60, "everything to be given back")
-    guest.run("echo 96M >/sys/block/zram0/disksize && mknod /dev/tmemswap0 b $(tr : ' ' </sys/block/zram0/dev)")
-    tmem.swap_on(guest, "/dev/tmemswap0")
+    tmem.connected(guest)
+    tmem.swap_on(guest)
     sleeper = guest.start("exec pressure 60 1000000")
     sleeper.wait_line("pages written")
     sleeper.kill(19)
@@ -84,11 +84,9 @@ def swapped_kib(guest):
 
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs)
-    dom0.write_file("/etc/xen/tmem.conf", "xen-domain = 0\n")
-    agent = dom0.start("exec xen-tmem-agent 2>&1")
-    agent.wait_line("service's domain")
-    carried = ["tmem_selfballoon=1", "tmem_selfballoon_interval=3", 'tmem_selfballoon_policy="pressure"', "tmem_pressure_window=6"]
-    guest = flow.guest(lab, memory=256, config=carried).create()
+    tmem.Service(lab, dom0)
+    carried = ["tmem=1", "tmem_selfballoon=1", "tmem_selfballoon_interval=3", 'tmem_selfballoon_policy="pressure"', "tmem_pressure_window=6"]
+    guest = flow.guest(lab, module=True, memory=256, config=carried).create()
     daemon = flow.start(guest)
     lab.equal({key: flow.state(guest)[key] for key in ("selfballooning", "selfballoon_interval", "pressure_window", "state")},
               {"selfballooning": "1", "selfballoon_interval": "3", "pressure_window": "6", "state": "running"}, "what xl create carried")
