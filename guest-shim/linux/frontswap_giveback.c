@@ -6,7 +6,9 @@
  *
  * The kernel does the walking, as it does for swapoff: frontswap_shrink(), a batch at a time, of all backends' pages. A last
  * batch that is all there is does not end before the whole swap area is empty, or a signal is pending. So when the goal is reached
- * the walker is told to look for signals, and finds none after that; likewise when nothing has come for a while.
+ * the walker is told to look for signals, and finds none after that; likewise when nothing has come for a while. It always begins
+ * at the same place; what lies there and goes out to another backend again would be all that a batch brings. So a batch has room
+ * for all of theirs beside ours.
  *
  * Freed places of the swap area wait in a cache of each processor, and would wait for ever in an idle guest. So during a batch these
  * caches are off, as during swapoff, whose lock for that also keeps a swapoff away meanwhile: the area stays as long as we walk.
@@ -31,7 +33,6 @@
 
 #define TMEM_GIVEBACK_STALL (10 * HZ)
 #define TMEM_GIVEBACK_BATCH 1024u
-#define TMEM_GIVEBACK_TELL 16384u
 
 bool tmem_frontswap_on = true;
 static DEFINE_MUTEX(tmem_giveback_mutex);
@@ -61,6 +62,7 @@ static void tmem_giveback_look(struct timer_list *timer)
 			tmem_giveback_stop();
 	}
 	tmem_giveback_seen = left;
+	pr_info("bringing pages back: %llu left\n", tmem_frontswap_all_pages());
 	mod_timer(timer, jiffies + TMEM_GIVEBACK_STALL);
 	spin_unlock_irqrestore(&tmem_giveback_lock, flags);
 }
@@ -82,8 +84,6 @@ void tmem_frontswap_page_gone(u64 left)
 	if (tmem_giveback_walker && left <= tmem_giveback_target)
 		tmem_giveback_stop();
 	spin_unlock_irqrestore(&tmem_giveback_lock, flags);
-	if (left % TMEM_GIVEBACK_TELL == 0)
-		pr_info("bringing pages back: %llu left\n", left);
 }
 
 /* The mark of a signal that nobody sent. */
@@ -110,7 +110,7 @@ static void *tmem_kernel_function(const char *name)
 	return NULL;
 }
 
-/* Brings back as many pages as this, of ours and of other backends. */
+/* Brings back as many pages as this, of ours and of other backends, or fewer if that is enough. */
 static void tmem_giveback_walk(u64 pages, void (*caches_off)(void), void (*caches_on)(void))
 {
 	bool was_origin = oom_task_origin(current);
@@ -161,7 +161,7 @@ static int tmem_giveback_batches(u64 target, const bool *called_off)
 		if (READ_ONCE(tmem_giveback_stalled) || !tmem_giveback_has_room())
 			return -ENOMEM;
 		before = all;
-		tmem_giveback_walk(min_t(u64, left - target, TMEM_GIVEBACK_BATCH), caches_off, caches_on);
+		tmem_giveback_walk(min_t(u64, left - target, TMEM_GIVEBACK_BATCH) + max(all, left) - left, caches_off, caches_on);
 	}
 }
 
