@@ -4,11 +4,11 @@
  * leave (frontswap=0), or down to a number (pages_target, or dom0's request: frontswap_request.c). Stopped by a signal or for
  * lack of memory it ends with an error, and what is still in the service stays there.
  *
- * The kernel does the walking, as it does for swapoff: frontswap_shrink(), a batch at a time, of all backends' pages. A last
- * batch that is all there is does not end before the whole swap area is empty, or a signal is pending. So when the goal is reached
- * the walker is told to look for signals, and finds none after that; likewise when nothing has come for a while. It always begins
- * at the same place; what lies there and goes out to another backend again would be all that a batch brings. So a batch has room
- * for all of theirs beside ours.
+ * The kernel does the walking, as it does for swapoff: try_to_unuse(), of one swap area, a batch at a time, of all backends' pages.
+ * frontswap_shrink() would do that for the first area only. A batch that is all there is does not end before the whole area is
+ * empty, or a signal is pending. So when the goal is reached the walker is told to look for signals, and finds none after that;
+ * likewise when nothing has come for a while. The walk always begins at the same place; what lies there and goes out to another
+ * backend again would be all that a batch brings. So a batch has room for all of theirs beside ours.
  *
  * Freed places of the swap area wait in a cache of each processor, and would wait for ever in an idle guest. So during a batch these
  * caches are off, as during swapoff, whose lock for that also keeps a swapoff away meanwhile: the area stays as long as we walk.
@@ -38,7 +38,7 @@ bool tmem_frontswap_on = true;
 static DEFINE_MUTEX(tmem_giveback_mutex);
 static DEFINE_SPINLOCK(tmem_giveback_lock);
 static struct task_struct *tmem_giveback_walker;
-static u64 tmem_giveback_target;
+static u64 tmem_giveback_goal; /* how many may be left when a batch ends */
 static u64 tmem_giveback_seen;
 static bool tmem_giveback_stalled;
 static bool tmem_giveback_over; /* the module leaves */
@@ -81,7 +81,7 @@ void tmem_frontswap_page_gone(u64 left)
 	if (!READ_ONCE(tmem_giveback_walker))
 		return;
 	spin_lock_irqsave(&tmem_giveback_lock, flags);
-	if (tmem_giveback_walker && left <= tmem_giveback_target)
+	if (tmem_giveback_walker && left <= tmem_giveback_goal)
 		tmem_giveback_stop();
 	spin_unlock_irqrestore(&tmem_giveback_lock, flags);
 }
@@ -110,27 +110,48 @@ static void *tmem_kernel_function(const char *name)
 	return NULL;
 }
 
-/* Brings back as many pages as this, of ours and of other backends, or fewer if that is enough. */
-static void tmem_giveback_walk(u64 pages, void (*caches_off)(void), void (*caches_on)(void))
+/* What swapoff is made of (mm/swapfile.c, mm/swap_slots.c). */
+struct tmem_giveback_kernel {
+	int (*unuse)(unsigned int type, bool frontswap, unsigned long pages);
+	void (*caches_off)(void);
+	void (*caches_on)(void);
+};
+
+/* Brings back as many pages of an area as this, of ours and of other backends, or fewer if that is enough. */
+static void tmem_giveback_walk(const struct tmem_giveback_kernel *kernel, u32 type, u64 pages)
 {
 	bool was_origin = oom_task_origin(current);
-	u64 all;
 
-	if (caches_off)
-		caches_off();
+	kernel->caches_off();
 	WRITE_ONCE(tmem_giveback_walker, current);
 	set_current_oom_origin();
-	all = frontswap_curr_pages();
-	if (tmem_frontswap_all_pages() > tmem_giveback_target)
-		frontswap_shrink(all - min(all, pages));
+	if (tmem_frontswap_all_pages() > tmem_giveback_goal)
+		kernel->unuse(type, true, pages);
 	if (!was_origin)
 		clear_current_oom_origin();
-	if (caches_off)
-		caches_on();
+	kernel->caches_on();
 	spin_lock_irq(&tmem_giveback_lock);
 	WRITE_ONCE(tmem_giveback_walker, NULL);
 	spin_unlock_irq(&tmem_giveback_lock);
 	tmem_giveback_clear_signal();
+}
+
+/* Up to a batch of the first area that has pages of ours; left is how many all areas have. */
+static void tmem_giveback_batch(const struct tmem_giveback_kernel *kernel, u64 left, u64 target)
+{
+	u64 all = frontswap_curr_pages();
+	u64 pages;
+	u32 type;
+
+	for (type = 0; type < TMEM_HOOK_TYPES; type++) {
+		pages = tmem_frontswap_pages(NULL, type);
+		if (!pages)
+			continue;
+		pages = min3(pages, left - target, (u64)TMEM_GIVEBACK_BATCH);
+		tmem_giveback_goal = left - pages;
+		tmem_giveback_walk(kernel, type, pages + max(all, left) - left);
+		return;
+	}
 }
 
 /* In memory or on the swap device: several times what is under way, as others want memory meanwhile. */
@@ -143,25 +164,27 @@ static bool tmem_giveback_has_room(void)
 
 static int tmem_giveback_batches(u64 target, const bool *called_off)
 {
-	void (*caches_off)(void) = tmem_kernel_function("disable_swap_slots_cache_lock");
-	void (*caches_on)(void) = tmem_kernel_function("reenable_swap_slots_cache_unlock");
-	u64 left, all, before = U64_MAX;
+	struct tmem_giveback_kernel kernel = {
+		.unuse = tmem_kernel_function("try_to_unuse"),
+		.caches_off = tmem_kernel_function("disable_swap_slots_cache_lock"),
+		.caches_on = tmem_kernel_function("reenable_swap_slots_cache_unlock"),
+	};
+	u64 left, before = U64_MAX;
 
-	if (!caches_on)
-		caches_off = NULL;
+	if (!kernel.unuse || !kernel.caches_off || !kernel.caches_on)
+		return -EOPNOTSUPP;
 	for (;;) {
 		left = tmem_frontswap_all_pages();
-		all = frontswap_curr_pages();
 		if (left <= target)
 			return 0;
-		if (all >= before) /* the batch was of pages that more than one process has, or there was none to be had */
+		if (left >= before) /* the batch was of pages that more than one process has, or there was none to be had */
 			schedule_timeout_interruptible(1);
 		if (signal_pending(current) || (called_off && READ_ONCE(*called_off)))
 			return -EINTR;
 		if (READ_ONCE(tmem_giveback_stalled) || !tmem_giveback_has_room())
 			return -ENOMEM;
-		before = all;
-		tmem_giveback_walk(min_t(u64, left - target, TMEM_GIVEBACK_BATCH) + max(all, left) - left, caches_off, caches_on);
+		before = left;
+		tmem_giveback_batch(&kernel, left, target);
 	}
 }
 
@@ -175,7 +198,6 @@ static int tmem_giveback_down_to(u64 target, const bool *called_off)
 	error = tmem_frontswap_guard();
 	if (!error && left > target) {
 		pr_info("bringing pages back: %llu in the service, %llu may stay\n", left, target);
-		tmem_giveback_target = target;
 		tmem_giveback_seen = frontswap_curr_pages();
 		tmem_giveback_stalled = false;
 		mod_timer(&tmem_giveback_timer, jiffies + TMEM_GIVEBACK_STALL);

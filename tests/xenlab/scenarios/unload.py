@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""rmmod with a thousand pages and more in tmem, ten times, under pressure and idle: all come back, every word right; stock 5.10."""
+"""rmmod with a thousand pages and more in tmem, ten times, under pressure and idle, of two swap areas: all come back, right; 5.10."""
 
 from lib import hooks, tmem
 
 ROUNDS = 10
+AREAS = ("/dev/xvda", "/dev/xvdb")
 # Until less is left, in memory and on the swap device together, than one batch is begun with.
 BALLAST = """mkdir -p /ballast && mount -t tmpfs -o size=1g ballast /ballast; n=0
     while [ $(awk '/MemAvailable|SwapFree/ { s += $2 } END { print s }' /proc/meminfo) -gt 12500 ]; do
@@ -11,10 +12,12 @@ BALLAST = """mkdir -p /ballast && mount -t tmpfs -o size=1g ballast /ballast; n=
 
 
 def scenario(lab):
-    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 64)])
+    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 48), lab.Disk("swap2", 16)])
     tmem.Service(lab, dom0)
-    guest = hooks.guest(lab, memory=96, config=["tmem=1", f'disk=["phy:{dom0.disk("swap")},xvda,w"]']).create()
-    hooks.swap_on_disk(guest)
+    disks = f'disk=["phy:{dom0.disk("swap")},xvda,w", "phy:{dom0.disk("swap2")},xvdb,w"]'
+    guest = hooks.guest(lab, memory=96, config=["tmem=1", disks]).create()
+    for device in AREAS:
+        hooks.swap_on_disk(guest, device)
     job = guest.start("exec pressure 40 1000000 7")
     for number in range(ROUNDS):
         hooks.load(guest)
@@ -32,7 +35,8 @@ def scenario(lab):
     job.kill(18)
     hooks.works_on(lab, dom0, job)
     job.kill()
-    guest.run("swapoff /dev/xvda", timeout=600)
+    for device in AREAS:
+        guest.run(f"swapoff {device}", timeout=600)
     guest.must_live()
 
 
