@@ -25,9 +25,8 @@ def guest(lab, name="g1", kernel="5.10", module=None, programs=("pressure",), al
 
 
 def swap_on_disk(guest_, device="/dev/xvda"):
-    """A swap area on an emulated disk, as good as any other. A page is read alone: the order of the pressure program makes reading ahead
-    a burden."""
-    guest_.run(f"echo 0 >/proc/sys/vm/page-cluster; mkswap {device} && swapon -p 5 {device}")
+    """A swap area on an emulated disk. A page is read alone: the order of the pressure program makes reading ahead a burden."""
+    guest_.run(f"echo 0 >/proc/sys/vm/page-cluster; mkswap {device} && swapon {device}")
 
 
 def load(guest_, parameters=""):

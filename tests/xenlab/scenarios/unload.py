@@ -4,7 +4,7 @@
 from lib import hooks, tmem
 
 ROUNDS = 10
-AREAS = ("/dev/xvda", "/dev/xvdb")
+AREAS = ("/dev/xvda", "/dev/xvdb")      # the first, which is filled first, has 2047 pages
 # Until less is left, in memory and on the swap device together, than one batch is begun with.
 BALLAST = """mkdir -p /ballast && mount -t tmpfs -o size=1g ballast /ballast; n=0
     while [ $(awk '/MemAvailable|SwapFree/ { s += $2 } END { print s }' /proc/meminfo) -gt 12500 ]; do
@@ -12,7 +12,7 @@ BALLAST = """mkdir -p /ballast && mount -t tmpfs -o size=1g ballast /ballast; n=
 
 
 def scenario(lab):
-    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 48), lab.Disk("swap2", 16)])
+    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 8), lab.Disk("swap2", 56)])
     tmem.Service(lab, dom0)
     disks = f'disk=["phy:{dom0.disk("swap")},xvda,w", "phy:{dom0.disk("swap2")},xvdb,w"]'
     guest = hooks.guest(lab, memory=96, config=["tmem=1", disks]).create()
@@ -21,7 +21,7 @@ def scenario(lab):
     job = guest.start("exec pressure 40 1000000 7")
     for number in range(ROUNDS):
         hooks.load(guest)
-        enough = 2500 if number < 2 else 1000       # more than two batches, for what ends between them
+        enough = 2500 if number < 2 else 1000       # more than two batches, for what ends between them; in both areas
         dom0.poll(lambda enough=enough: hooks.count(guest, "frontswap_pages") > enough, 900, f"{enough} pages in tmem")
         lab.expect(guest.run("rmmod tmem", check=False).code != 0, "the module went away over pages that are only in tmem")
         if number == 0:
