@@ -68,8 +68,8 @@ class Dom0(Agent):
         self.run(f"mkdir -p $(dirname {shlex.quote(path)}) && cat > {shlex.quote(path)}", stdin=text)
 
     def xs_read(self, path):
-        """The value of a xenstore node, or None where there is none."""
-        result = self.run(f"xenstore-read {shlex.quote(path)}", check=False)
+        """The value of a xenstore node, as it is, or None where there is none."""
+        result = self.run(f"xenstore-read -R {shlex.quote(path)}", check=False)
         return result.out.rstrip("\n") if result.code == 0 else None
 
     def xs_write(self, path, value):
