@@ -32,6 +32,11 @@ def scenario(lab):
         files.unmount()
         files.mount()
         files.read("after a remount")
+        image = guest.save()
+        guest.restore(image)
+        tmem.connected(guest)
+        more = hooks.count(guest, "frontswap_loaded") + 100
+        dom0.poll(lambda more=more: hooks.count(guest, "frontswap_loaded") > more, 900, "pages that come from tmem after save and restore")
         hooks.unload(guest, timeout=900)
     files.change()
     files.read("after changes")
