@@ -155,30 +155,41 @@ void ControlService::info(Answer answer) {
       });
 }
 
+// One client at a time: hundreds of clients with hundreds of pools each would keep a shard from its guests.
+struct ControlService::Listing {
+  control::ListClients::Request request;
+  std::vector<ControlClient> clients;
+  std::vector<ClientPart> parts;  // of each shard, of the client whose turn it is
+  Reply reply;
+};
+
 void ControlService::list_clients(const control::ListClients::Request& request, Answer answer) {
   auto clients = select(request.has_client() ? &request.client() : nullptr, answer);
   if (!clients) return;
-  const auto listed = std::make_shared<const std::vector<ControlClient>>(std::move(*clients));
-  const auto parts = per_shard<std::vector<ClientPart>>(host_);
+  const auto listing = std::make_shared<Listing>(Listing{request, std::move(*clients), std::vector<ClientPart>(host_.shards()), {}});
+  listing->reply.mutable_list_clients();
+  list_next(listing, std::move(answer));
+}
+
+void ControlService::list_next(const std::shared_ptr<Listing>& listing, Answer answer) {
+  control::ListClients::Reply& out = *listing->reply.mutable_list_clients();
+  const auto turn = static_cast<size_t>(out.clients_size());
+  if (turn == listing->clients.size()) return answer(std::move(listing->reply));
   host_.on_shards(
-      [listed, parts, pools = request.pools(), authorised = request.authorised()](ShardAccess& shard) {
-        for (const ControlClient& client : *listed) (*parts)[shard.shard()].push_back(read_client(shard, client.id, pools, authorised));
+      [listing, turn](ShardAccess& shard) {
+        listing->parts[shard.shard()] = read_client(shard, listing->clients[turn].id, listing->request.pools(), listing->request.authorised());
       },
-      [listed, parts, answer = std::move(answer)] {
-        Reply reply;
-        control::ListClients::Reply& out = *reply.mutable_list_clients();
-        for (size_t i = 0; i < listed->size(); ++i) {
-          control::Client& client = *out.add_clients();
-          set_client(client, (*listed)[i]);
-          std::map<uint32_t, control::Pool> pools;
-          std::map<std::string, bool> uuids;
-          for (const auto& shard_parts : *parts) {
-            if (shard_parts[i].present) add_part(client, shard_parts[i], pools, uuids);
-          }
-          for (auto& [id, pool] : pools) *client.add_pools() = std::move(pool);
-          for (const auto& [uuid, allowed] : uuids) client.add_authorised(uuid);
+      [this, listing, turn, answer = std::move(answer)] {
+        control::Client& client = *listing->reply.mutable_list_clients()->add_clients();
+        set_client(client, listing->clients[turn]);
+        std::map<uint32_t, control::Pool> pools;
+        std::map<std::string, bool> uuids;
+        for (const ClientPart& part : listing->parts) {
+          if (part.present) add_part(client, part, pools, uuids);
         }
-        answer(std::move(reply));
+        for (auto& [id, pool] : pools) *client.add_pools() = std::move(pool);
+        for (const auto& [uuid, allowed] : uuids) client.add_authorised(uuid);
+        list_next(listing, answer);
       });
 }
 

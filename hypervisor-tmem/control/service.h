@@ -28,6 +28,8 @@ class ControlService {
  private:
   void info(Answer answer);
   void list_clients(const control::ListClients::Request& request, Answer answer);
+  struct Listing;
+  void list_next(const std::shared_ptr<Listing>& listing, Answer answer);
   void set_policy(const control::SetPolicy::Request& request, Answer answer);
   void flush(const control::Flush::Request& request, Answer answer);
   struct Flushing;

@@ -2,8 +2,13 @@
 #include "engine/dedup.h"
 
 #include <cstring>
+#include <utility>
+
+#include "engine/keyed_hash.h"
 
 namespace tmem {
+
+ContentHash Dedup::hash_of(PageView page) { return content_hash(page, engine_hash_key[0]); }
 
 bool Dedup::read(uint32_t number, PageBuffer page) const {
   const RecordRef record = record_of(number);
@@ -20,8 +25,9 @@ bool Dedup::equal(const Content& content, PageView page) const {
 }
 
 uint32_t Dedup::acquire(uint32_t group, const ContentHash& hash, PageView page) {
+  bool seen = false;  // pages of one hash are equal, or a wonder: for that one look is enough
   const uint32_t number = by_hash_.find(mix64(hash.low + group), [&](const Content& content) {
-    return content.group == group && content.hash == hash && equal(content, page);
+    return content.group == group && content.hash == hash && !std::exchange(seen, true) && equal(content, page);
   });
   if (number == kNone) return kNone;
   ++contents_[number].references;
@@ -72,7 +78,7 @@ bool Dedup::recover(uint32_t number, uint32_t group, RecordRef record) {
   }
   if (!contents_.claim(number)) return false;
   Content& content = contents_[number];
-  content.hash = content_hash(page);
+  content.hash = hash_of(page);
   content.group = group;
   content.record = record;
   content.used = true;

@@ -35,6 +35,8 @@ class Dedup {
   Dedup(IndexMemory& memory, Arena& arena) : arena_(arena), contents_(memory, kContentsMax), by_hash_(memory, contents_) {}
   bool open() { return by_hash_.open(); }
 
+  // Under the process's key. It is not in the arena.
+  static ContentHash hash_of(PageView page);
   // The number of equal content, with one more reference; kNone if there is none.
   uint32_t acquire(uint32_t group, const ContentHash& hash, PageView page);
   // New content with one reference, after an Arena::reserve() of the payload. kNone: no room in the table.

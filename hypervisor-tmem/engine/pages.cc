@@ -112,7 +112,7 @@ void Engine::Impl::pack(const Door& door, const std::byte* page, uint64_t word, 
 // False: keep it as any other page. Never at the price of somebody's page but by the same rules as any put.
 bool Engine::Impl::pack_deduplicated(const Door& door, PageView page, Packed& packed) {
   const uint32_t group = clients[door.client].policy.dedup_group;
-  const ContentHash hash = content_hash(page);
+  const ContentHash hash = Dedup::hash_of(page);
   uint32_t content = dedup.acquire(group, hash, page);
   if (content == kNone) {
     std::span<const std::byte> payload = page;

@@ -286,7 +286,11 @@ bool Engine::Impl::recover_page(const RecordSummary& page, uint64_t hash) {
   bool lost = object >= objects.top() || !objects[object].used;
   lost = lost || (page.codec == Codec::kReference && dedup.record_of(content).none());
   uint32_t n = lost ? kNone : find_extent(hash, object, number);
-  if (lost || (n != kNone && !extents[n].record[slot].none())) {
+  if (!lost && n != kNone && !extents[n].record[slot].none()) {  // a put that a crash cut short, or the key of one is damaged
+    lost = arena->verify(extents[n].record[slot]) || !arena->verify(page.record);
+    if (!lost) remove_record(n, slot);
+  }
+  if (lost) {
     arena->kill(page.record);
     return true;
   }

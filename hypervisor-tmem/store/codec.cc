@@ -63,9 +63,9 @@ bool decompress(Codec codec, std::span<const std::byte> payload, PageBuffer page
   }
 }
 
-ContentHash content_hash(PageView page) {
+ContentHash content_hash(PageView page, uint64_t seed) {
   ContentHash hash{};
-  cpu::best().hash128(page.data(), kPageBytes, &hash.low, &hash.high);
+  cpu::best().hash128(page.data(), kPageBytes, seed, &hash.low, &hash.high);
   return hash;
 }
 

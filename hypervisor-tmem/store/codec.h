@@ -37,11 +37,12 @@ class Compressor {
 // False: the payload is not what the codec writes (and the page may be partly written).
 bool decompress(Codec codec, std::span<const std::byte> payload, PageBuffer page);
 
-// 128-bit content hash for dedup: equal pages have equal hashes; unequal ones are still compared in full.
+// 128-bit content hash for dedup: equal pages have equal hashes; unequal ones are still compared in full. With a seed that nobody
+// knows nobody can choose pages of one hash.
 struct ContentHash {
   uint64_t low, high;
   friend constexpr bool operator==(ContentHash, ContentHash) = default;
 };
-ContentHash content_hash(PageView page);
+ContentHash content_hash(PageView page, uint64_t seed);
 
 }  // namespace tmem

@@ -41,6 +41,25 @@ TEST_P(Recovery, OfTwoPagesOfOneHandleOneIsKept) {
   EXPECT_TRUE((first == Status::kOk) != (second == Status::kOk));
 }
 
+TEST_P(Recovery, ADamagedKeyCostsItsOwnPageOnly) {
+  const ClientId c = client_with_pool(1, kPersistent);
+  ASSERT_EQ(put_noise(c, handle_of(0, 1, 1), 1), Status::kOk);
+  ASSERT_EQ(put_noise(c, handle_of(0, 1, 3), 2), Status::kOk);
+  edit([this](Arena& arena) {
+    const RecordView first = arena.view(first_page(arena));
+    ASSERT_EQ(first.key.index, 1u);
+    const std::array<uint32_t, 3> slot{first.key.object, first.key.index, 0};  // as in Slot, without the checksum
+    const std::vector<std::byte> bytes = memory_.snapshot();
+    const auto key = std::as_bytes(std::span(slot)).first(8);
+    auto at = bytes.begin();
+    for (uint32_t place = 0; place_codec(place) != Codec::kRaw; std::memcpy(&place, &*at - 4, 4)) at = std::search(at + 1, bytes.end(), key.begin(), key.end());
+    memory_.flip(static_cast<size_t>(at - bytes.begin()) + 4, 1);  // index 3
+    ASSERT_EQ(arena.view(first_page(arena)).key.index, 3u);
+  });
+  EXPECT_EQ(get(c, handle_of(0, 1, 3), noise_of(2)), Status::kOk);
+  EXPECT_EQ(get(c, handle_of(0, 1, 1), noise_of(1)), Status::kMiss);
+}
+
 TEST_P(Recovery, PagesOfNoObjectObjectsOfNoPoolAndPoolsOfNoClientAreDropped) {
   const ClientId c = client_with_pool(1, kPersistent);
   ASSERT_EQ(put_noise(c, handle_of(0, 1, 1), 1), Status::kOk);

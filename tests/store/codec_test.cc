@@ -74,8 +74,8 @@ TEST(Kernels, EveryOneThatRunsHereAgreesWithTheGenericOne) {
       const size_t size = seed == 0 ? 0 : static_cast<size_t>(seed * 83) % (kPageBytes + 1);
       ASSERT_EQ((*at)->hash64(page.bytes.data(), size), cpu::kGeneric.hash64(page.bytes.data(), size));
       uint64_t got[2], expected[2];
-      (*at)->hash128(page.bytes.data(), size, &got[0], &got[1]);
-      cpu::kGeneric.hash128(page.bytes.data(), size, &expected[0], &expected[1]);
+      (*at)->hash128(page.bytes.data(), size, seed, &got[0], &got[1]);
+      cpu::kGeneric.hash128(page.bytes.data(), size, seed, &expected[0], &expected[1]);
       ASSERT_EQ(got[0], expected[0]);
       ASSERT_EQ(got[1], expected[1]);
     }
@@ -141,12 +141,13 @@ TEST(Decompress, SurvivesAnyBytes) {
   }
 }
 
-TEST(ContentHash, IsEqualForEqualPagesOnly) {
+TEST(ContentHash, IsEqualForEqualPagesUnderOneSeedOnly) {
   const Page page = compressible(3);
   Page other = page;
-  EXPECT_EQ(content_hash(page), content_hash(other));
+  EXPECT_EQ(content_hash(page, 7), content_hash(other, 7));
+  EXPECT_FALSE(content_hash(page, 7) == content_hash(page, 8));
   other.bytes[4095] ^= std::byte{1};
-  EXPECT_FALSE(content_hash(page) == content_hash(other));
+  EXPECT_FALSE(content_hash(page, 7) == content_hash(other, 7));
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ struct Kernels {
   // Whether 4096 bytes are one repeated 64-bit word; then *word is it.
   bool (*same_filled)(const void* page, uint64_t* word);
   uint64_t (*hash64)(const void* bytes, size_t size);
-  void (*hash128)(const void* bytes, size_t size, uint64_t* low, uint64_t* high);
+  void (*hash128)(const void* bytes, size_t size, uint64_t seed, uint64_t* low, uint64_t* high);
 };
 
 extern const Kernels kGeneric;

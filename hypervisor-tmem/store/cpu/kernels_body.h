@@ -80,8 +80,8 @@ uint64_t hash64(const void* bytes, size_t size) {
   return hash;
 }
 
-void hash128(const void* bytes, size_t size, uint64_t* low, uint64_t* high) {
-  const XXH128_hash_t hash = XXH3_128bits(bytes, size);
+void hash128(const void* bytes, size_t size, uint64_t seed, uint64_t* low, uint64_t* high) {
+  const XXH128_hash_t hash = XXH3_128bits_withSeed(bytes, size, seed);
   leave_wide_registers();
   *low = hash.low64;
   *high = hash.high64;
