@@ -7,7 +7,7 @@
  * The kernel does the walking, as it does for swapoff: try_to_unuse(), of one swap area, a batch at a time, of all backends' pages.
  * frontswap_shrink() would do that for the first area only. A batch that is all there is does not end before the whole area is
  * empty, or a signal is pending. So when the goal is reached the walker is told to look for signals, and finds none after that;
- * likewise when nothing has come for a while. The walk always begins at the same place; what lies there and goes out to another
+ * likewise when nothing of ours has come for a while. The walk always begins at the same place; what lies there and goes out to another
  * backend again would be all that a batch brings. So a batch has room for all of theirs beside ours.
  *
  * Freed places of the swap area wait in a cache of each processor, and would wait for ever in an idle guest. So during a batch these
@@ -17,7 +17,8 @@
  * it. If the kernel runs out of it all the same, it is the process that asked for this which is killed; on a request of dom0 there
  * is no such process, so more must be free.
  *
- * A page that cannot be had any more ends it: no process gets other bytes (frontswap_lost.c).
+ * A page that cannot be had any more ends the walk of its area: no process gets other bytes (hooks_lost.c). After some of those
+ * without a page between them it is over.
  *
  * Locking: tmem_giveback_mutex for one at a time; tmem_giveback_lock for the walker and its goal, taken where pages are freed.
  */
@@ -29,9 +30,11 @@
 #include <linux/oom.h>
 #include <linux/sched/signal.h>
 #include <linux/swap.h>
-#include <linux/timer.h>
+#include <linux/workqueue.h>
 
-#define TMEM_GIVEBACK_STALL (10 * HZ)
+#define TMEM_GIVEBACK_LOOK (10 * HZ)
+#define TMEM_GIVEBACK_IDLE 3u  /* looks that saw no page come */
+#define TMEM_GIVEBACK_FAILED 8u
 #define TMEM_GIVEBACK_BATCH 1024u
 
 bool tmem_frontswap_on = true;
@@ -40,7 +43,9 @@ static DEFINE_SPINLOCK(tmem_giveback_lock);
 static struct task_struct *tmem_giveback_walker;
 static u64 tmem_giveback_goal; /* how many may be left when a batch ends */
 static u64 tmem_giveback_seen;
+static unsigned int tmem_giveback_idle;
 static bool tmem_giveback_stalled;
+static bool tmem_giveback_none; /* dom0 wants no page in the service, until it says otherwise */
 static bool tmem_giveback_over; /* the module leaves */
 
 /* Under tmem_giveback_lock. */
@@ -50,23 +55,26 @@ static void tmem_giveback_stop(void)
 	wake_up_process(tmem_giveback_walker);
 }
 
-static void tmem_giveback_look(struct timer_list *timer)
-{
-	u64 left = frontswap_curr_pages();
-	unsigned long flags;
+/* Tells how far it is. Pages do not come while the connection is away, and come again with it. */
+static void tmem_giveback_look(struct work_struct *work);
+static DECLARE_DELAYED_WORK(tmem_giveback_looker, tmem_giveback_look);
 
-	spin_lock_irqsave(&tmem_giveback_lock, flags);
-	if (left == tmem_giveback_seen) {
+static void tmem_giveback_look(struct work_struct *work)
+{
+	u64 left = tmem_frontswap_all_pages();
+
+	pr_info("bringing pages back: %llu left\n", left);
+	tmem_giveback_idle = left == tmem_giveback_seen && tmem_hook_connected() ? tmem_giveback_idle + 1 : 0;
+	tmem_giveback_seen = left;
+	if (tmem_giveback_idle == TMEM_GIVEBACK_IDLE) {
+		spin_lock_irq(&tmem_giveback_lock);
 		WRITE_ONCE(tmem_giveback_stalled, true);
 		if (tmem_giveback_walker)
 			tmem_giveback_stop();
+		spin_unlock_irq(&tmem_giveback_lock);
 	}
-	tmem_giveback_seen = left;
-	pr_info("bringing pages back: %llu left\n", tmem_frontswap_all_pages());
-	mod_timer(timer, jiffies + TMEM_GIVEBACK_STALL);
-	spin_unlock_irqrestore(&tmem_giveback_lock, flags);
+	schedule_delayed_work(&tmem_giveback_looker, TMEM_GIVEBACK_LOOK);
 }
-static DEFINE_TIMER(tmem_giveback_timer, tmem_giveback_look);
 
 /**
  * tmem_frontswap_page_gone() - a page left the service
@@ -117,16 +125,17 @@ struct tmem_giveback_kernel {
 	void (*caches_on)(void);
 };
 
-/* Brings back as many pages of an area as this, of ours and of other backends, or fewer if that is enough. */
-static void tmem_giveback_walk(const struct tmem_giveback_kernel *kernel, u32 type, u64 pages)
+/* Brings back as many pages of an area as this, of ours and of other backends, or fewer if that is enough. Returns what unuse does. */
+static int tmem_giveback_walk(const struct tmem_giveback_kernel *kernel, u32 type, u64 pages)
 {
 	bool was_origin = oom_task_origin(current);
+	int error = 0;
 
 	kernel->caches_off();
 	WRITE_ONCE(tmem_giveback_walker, current);
 	set_current_oom_origin();
 	if (tmem_frontswap_all_pages() > tmem_giveback_goal)
-		kernel->unuse(type, true, pages);
+		error = kernel->unuse(type, true, pages);
 	if (!was_origin)
 		clear_current_oom_origin();
 	kernel->caches_on();
@@ -134,24 +143,30 @@ static void tmem_giveback_walk(const struct tmem_giveback_kernel *kernel, u32 ty
 	WRITE_ONCE(tmem_giveback_walker, NULL);
 	spin_unlock_irq(&tmem_giveback_lock);
 	tmem_giveback_clear_signal();
+	return error;
 }
 
-/* Up to a batch of the first area that has pages of ours; left is how many all areas have. */
-static void tmem_giveback_batch(const struct tmem_giveback_kernel *kernel, u64 left, u64 target)
+/* The area whose turn it is, of those that have pages of ours. */
+static u32 tmem_giveback_area(u32 turn)
 {
-	u64 all = frontswap_curr_pages();
-	u64 pages;
-	u32 type;
+	u32 type = turn % TMEM_HOOK_TYPES;
+	u32 n;
 
-	for (type = 0; type < TMEM_HOOK_TYPES; type++) {
-		pages = tmem_frontswap_pages(NULL, type);
-		if (!pages)
-			continue;
-		pages = min3(pages, left - target, (u64)TMEM_GIVEBACK_BATCH);
-		tmem_giveback_goal = left - pages;
-		tmem_giveback_walk(kernel, type, pages + max(all, left) - left);
-		return;
-	}
+	for (n = 0; n < TMEM_HOOK_TYPES && !tmem_frontswap_pages(NULL, type); n++)
+		type = (type + 1) % TMEM_HOOK_TYPES;
+	return type;
+}
+
+/* Up to a batch; left is how many all areas have. */
+static int tmem_giveback_batch(const struct tmem_giveback_kernel *kernel, u32 type, u64 left, u64 target)
+{
+	u64 pages = min3(tmem_frontswap_pages(NULL, type), left - target, (u64)TMEM_GIVEBACK_BATCH);
+	u64 all = frontswap_curr_pages();
+
+	if (!pages)
+		return 0;
+	tmem_giveback_goal = left - pages;
+	return tmem_giveback_walk(kernel, type, pages + max(all, left) - left);
 }
 
 /* In memory or on the swap device: several times what is under way, as others want memory meanwhile. */
@@ -170,6 +185,8 @@ static int tmem_giveback_batches(u64 target, const bool *called_off)
 		.caches_on = tmem_kernel_function("reenable_swap_slots_cache_unlock"),
 	};
 	u64 left, before = U64_MAX;
+	unsigned int failed = 0;
+	u32 turn = 0;
 
 	if (!kernel.unuse || !kernel.caches_off || !kernel.caches_on)
 		return -EOPNOTSUPP;
@@ -177,49 +194,64 @@ static int tmem_giveback_batches(u64 target, const bool *called_off)
 		left = tmem_frontswap_all_pages();
 		if (left <= target)
 			return 0;
-		if (left >= before) /* the batch was of pages that more than one process has, or there was none to be had */
+		if (left < before)
+			failed = 0;
+		else /* the batch was of pages that more than one process has, or there was none to be had */
 			schedule_timeout_interruptible(1);
 		if (signal_pending(current) || (called_off && READ_ONCE(*called_off)))
 			return -EINTR;
-		if (READ_ONCE(tmem_giveback_stalled) || !tmem_giveback_has_room())
+		if (READ_ONCE(tmem_giveback_stalled) || failed == TMEM_GIVEBACK_FAILED || !tmem_giveback_has_room())
 			return -ENOMEM;
 		before = left;
-		tmem_giveback_batch(&kernel, left, target);
+		turn = tmem_giveback_area(turn);
+		if (tmem_giveback_batch(&kernel, turn, left, target) == -ENOMEM) {
+			failed++;
+			turn++;
+		}
 	}
+}
+
+/* Under tmem_giveback_mutex. */
+static void tmem_giveback_store_again(void)
+{
+	if (tmem_frontswap_on && !tmem_giveback_none)
+		tmem_lazy_resume(&tmem_hooks_registry);
 }
 
 /* Under tmem_giveback_mutex. */
 static int tmem_giveback_down_to(u64 target, const bool *called_off)
 {
 	u64 left = tmem_frontswap_all_pages();
-	int error;
+	int error = 0;
 
 	tmem_lazy_leave(&tmem_hooks_registry);
-	error = tmem_frontswap_guard();
-	if (!error && left > target) {
+	if (left > target) {
 		pr_info("bringing pages back: %llu in the service, %llu may stay\n", left, target);
-		tmem_giveback_seen = frontswap_curr_pages();
+		tmem_giveback_seen = left;
+		tmem_giveback_idle = 0;
 		tmem_giveback_stalled = false;
-		mod_timer(&tmem_giveback_timer, jiffies + TMEM_GIVEBACK_STALL);
+		schedule_delayed_work(&tmem_giveback_looker, TMEM_GIVEBACK_LOOK);
 		error = tmem_giveback_batches(target, called_off);
-		del_timer_sync(&tmem_giveback_timer);
+		cancel_delayed_work_sync(&tmem_giveback_looker);
 	}
 	if (error)
 		pr_warn("bringing pages back ended with error %d: %llu stay in the service\n", error, tmem_frontswap_all_pages());
-	if (tmem_frontswap_on && (error || target))
-		tmem_lazy_resume(&tmem_hooks_registry);
+	if (error || target)
+		tmem_giveback_store_again();
 	return error;
 }
 
 /**
  * tmem_frontswap_give_back() - bring pages back
  * @target: how many may stay
- * @called_off: ends it when set, as a signal does; or NULL
+ * @called_off: of dom0's request: ends it when set, as a signal does. NULL for everybody else
  *
- * Meanwhile, and after it if @target is 0 and nothing failed, no page is stored. Nor is one with frontswap=0.
+ * Meanwhile, and after it if @target is 0 and nothing failed, no page is stored. Nor is one with frontswap=0, or after dom0's
+ * request for none.
  *
  * Context: process; sleeps long; a signal ends it.
- * Return: 0; -EINTR; -ENOMEM: the kernel could not bring more back; -EOPNOTSUPP. Then all is as it was but for what came.
+ * Return: 0; -EINTR; -ENOMEM: the kernel could not bring more back; -EOPNOTSUPP; -ENODEV: the module leaves. Then all is as it was
+ * but for what came.
  */
 int tmem_frontswap_give_back(u64 target, const bool *called_off)
 {
@@ -227,7 +259,9 @@ int tmem_frontswap_give_back(u64 target, const bool *called_off)
 
 	if (mutex_lock_interruptible(&tmem_giveback_mutex))
 		return -EINTR;
-	error = tmem_giveback_down_to(target, called_off);
+	if (called_off)
+		tmem_giveback_none = target == 0;
+	error = tmem_giveback_over ? -ENODEV : tmem_giveback_down_to(target, called_off);
 	mutex_unlock(&tmem_giveback_mutex);
 	return error;
 }
@@ -236,8 +270,8 @@ int tmem_frontswap_give_back(u64 target, const bool *called_off)
 void tmem_frontswap_stands_again(void)
 {
 	mutex_lock(&tmem_giveback_mutex);
-	if (tmem_frontswap_on)
-		tmem_lazy_resume(&tmem_hooks_registry);
+	tmem_giveback_none = false;
+	tmem_giveback_store_again();
 	mutex_unlock(&tmem_giveback_mutex);
 }
 
@@ -245,7 +279,7 @@ void tmem_frontswap_stands_again(void)
 static void tmem_frontswap_switched_on(void)
 {
 	tmem_hooks_take_frontswap();
-	tmem_lazy_resume(&tmem_hooks_registry);
+	tmem_giveback_store_again();
 	if (tmem_hook_connected())
 		tmem_hooks_connected();
 }

@@ -6,7 +6,7 @@
  * So a load that lost its page marks it with PG_error, which a page being read does not have, and tmem_hooks.ko makes an I/O error
  * of the disk's answer for a marked page (hooks_lost.c): the process gets SIGBUS, as from a broken disk.
  *
- * Where the probe cannot be had, or the user prefers it (frontswap_writethrough=1), frontswap writes through: every page goes to
+ * Where the probes cannot be had, or the user prefers it (frontswap_writethrough=1), frontswap writes through: every page goes to
  * the disk as well, what the service loses is read from there, and nothing is marked. Swap areas whose reads do not complete
  * there (synchronous devices, files of network file systems) are taken only then.
  */
@@ -21,17 +21,6 @@
 static bool tmem_frontswap_writethrough;
 module_param_named(frontswap_writethrough, tmem_frontswap_writethrough, bool, 0444);
 MODULE_PARM_DESC(frontswap_writethrough, "write every page to the swap device as well (default 0)");
-
-/**
- * tmem_frontswap_guard() - from now on, who empties a swap area gets no page that was lost
- *
- * Context: process, may sleep.
- * Return: 0; -EOPNOTSUPP: the kernel has nothing to hang a probe on.
- */
-int tmem_frontswap_guard(void)
-{
-	return tmem_frontswap_writethrough || !tmem_hooks_guard_swapoff() ? 0 : -EOPNOTSUPP;
-}
 
 /**
  * tmem_frontswap_may_take() - is this page one for frontswap?
@@ -49,14 +38,10 @@ bool tmem_frontswap_may_take(struct page *page)
 	return tmem_frontswap_writethrough || (bdev && !bdev->bd_disk->fops->rw_page);
 }
 
-/* Whoever reads this page may be the one who empties the area, so the guard is there before the read goes on. */
 void tmem_frontswap_mark_lost(struct page *page)
 {
-	if (tmem_frontswap_writethrough)
-		return;
-	SetPageError(page);
-	if (tmem_frontswap_guard())
-		pr_warn_ratelimited("pages were lost, and swapoff would not notice: end who used the swap first\n");
+	if (!tmem_frontswap_writethrough)
+		SetPageError(page);
 }
 
 int tmem_frontswap_lost_init(void)

@@ -81,7 +81,6 @@ void tmem_frontswap_request_exit(void);
 /* frontswap_lost.c */
 bool tmem_frontswap_may_take(struct page *page);
 void tmem_frontswap_mark_lost(struct page *page);
-int tmem_frontswap_guard(void);
 int tmem_frontswap_lost_init(void);
 void tmem_frontswap_lost_exit(void);
 

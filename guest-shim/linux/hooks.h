@@ -55,6 +55,5 @@ void tmem_hooks_take_frontswap(void);
 
 /* hooks_lost.c */
 int tmem_hooks_watch_reads(void);
-int tmem_hooks_guard_swapoff(void);
 
 #endif /* TMEM_HOOKS_H */

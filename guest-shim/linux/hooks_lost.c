@@ -4,9 +4,11 @@
  * pages is tmem.ko (frontswap_lost.c).
  *
  * A probe at the completion of swap reads turns the disk's answer for a marked page into an error. It changes one field before
- * the kernel looks at it, and nothing of the way the kernel goes. Who empties a swap area (swapoff, or tmem.ko when pages are
- * brought back) maps what was read without looking whether it could be. So from the first need on, a second probe makes that
- * task's question for a copy of such a page end as if there were no memory.
+ * the kernel looks at it, and nothing of the way the kernel goes.
+ *
+ * Who empties a swap area (swapoff, or tmem.ko when pages are brought back) takes such an error in two wrong ways. A process's page
+ * is mapped without looking whether it could be read; a page of shared memory is tried again and again, without an end and deaf to
+ * signals. So two more probes, for that task only, let it end as if there were no memory.
  *
  * Probes are set once and stay, as this module does: the kernel's text is not changed with every load of tmem.ko, under guests
  * that swap on other processors.
@@ -15,7 +17,6 @@
 
 #include <linux/kprobes.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/oom.h>
 #include <linux/pagemap.h>
 
@@ -54,14 +55,39 @@ static struct kretprobe tmem_unuse_probe = {
 	.maxactive = 256,
 };
 
-static int tmem_watch_reads(void)
+static int tmem_shared_page_read(struct kretprobe_instance *instance, struct pt_regs *regs)
 {
-	return register_kprobe(&tmem_swap_read_probe);
+	if ((int)regs_return_value(regs) == -EIO && oom_task_origin(current))
+		regs_set_return_value(regs, (unsigned long)-ENOMEM);
+	return 0;
 }
 
-static int tmem_guard_swapoff(void)
+static struct kretprobe tmem_unuse_shared_probe = {
+	.kp.symbol_name = "shmem_swapin_page",
+	.handler = tmem_shared_page_read,
+	.maxactive = 256,
+};
+
+static int tmem_watch_reads(void)
 {
-	return register_kretprobe(&tmem_unuse_probe);
+	int error;
+
+	error = register_kprobe(&tmem_swap_read_probe);
+	if (error)
+		return error;
+	error = register_kretprobe(&tmem_unuse_probe);
+	if (error)
+		goto out_read;
+	error = register_kretprobe(&tmem_unuse_shared_probe);
+	if (error)
+		goto out_unuse;
+	return 0;
+
+out_unuse:
+	unregister_kretprobe(&tmem_unuse_probe);
+out_read:
+	unregister_kprobe(&tmem_swap_read_probe);
+	return error;
 }
 
 #else
@@ -71,54 +97,20 @@ static int tmem_watch_reads(void)
 	return -EOPNOTSUPP;
 }
 
-static int tmem_guard_swapoff(void)
-{
-	return -EOPNOTSUPP;
-}
-
 #endif
 
-static DEFINE_MUTEX(tmem_probes_mutex);
-
-static int tmem_probe_once(bool *there, int (*set)(void))
-{
-	int error = 0;
-
-	if (READ_ONCE(*there))
-		return 0;
-	mutex_lock(&tmem_probes_mutex);
-	if (!*there)
-		error = set();
-	if (!error)
-		WRITE_ONCE(*there, true);
-	mutex_unlock(&tmem_probes_mutex);
-	return error;
-}
-
 /**
- * tmem_hooks_watch_reads() - from now on, a read of a marked page is an error
+ * tmem_hooks_watch_reads() - from now on, a read of a marked page is an error, for everybody
  *
- * Context: process, may sleep.
+ * Context: process, may sleep; one at a time (as modules are initialised).
  * Return: 0; a negative error number: the kernel has nothing to hang a probe on.
  */
 int tmem_hooks_watch_reads(void)
 {
-	static bool there;
+	static bool watched;
+	int error = watched ? 0 : tmem_watch_reads();
 
-	return tmem_probe_once(&there, tmem_watch_reads);
+	watched = !error;
+	return error;
 }
 EXPORT_SYMBOL_GPL(tmem_hooks_watch_reads);
-
-/**
- * tmem_hooks_guard_swapoff() - from now on, who empties a swap area gets no page that could not be read
- *
- * Context: process, may sleep.
- * Return: as above.
- */
-int tmem_hooks_guard_swapoff(void)
-{
-	static bool there;
-
-	return tmem_probe_once(&there, tmem_guard_swapoff);
-}
-EXPORT_SYMBOL_GPL(tmem_hooks_guard_swapoff);

@@ -12,6 +12,7 @@ def scenario(lab):
     service = tmem.Domain(lab, dom0)
     guest = hooks.guest(lab, memory=96, cmdline=hooks.ROOT_STAYS, config=["tmem=1", f'disk=["phy:{dom0.disk("swap")},xvda,w"]']).create()
     hooks.swap_on_disk(guest)
+    guest.run("mkdir /shared && mount -t tmpfs shared /shared && dd if=/dev/urandom of=/shared/file bs=64k count=48 2>/dev/null")
     job = guest.start("exec pressure 64 1000000 7")
     hooks.load(guest, "reconnect_s=5")
     for number in range(KILLS):
@@ -30,6 +31,7 @@ def scenario(lab):
     lab.expect(job.code is None or "is not" not in job.out, f"the job was given other bytes: {job.out[-200:]}")
     dom0.poll(lambda: job.code is not None, 900, "the job to miss a page")
     lab.equal((job.code, "is not" in job.out), (128 + 7, False), f"the job's end: SIGBUS and no wrong word ({job.out[-200:]})")
+    guest.run("umount /shared")         # its pages are lost too
     hooks.unload(guest, timeout=600)
     guest.run("swapoff /dev/xvda", timeout=600)
     guest.must_live()
