@@ -15,7 +15,8 @@ def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("files", 64), lab.Disk("swap", 96)])
     service = tmem.Service(lab, dom0)
     disks = f'disk=["phy:{dom0.disk("files")},xvda,w", "phy:{dom0.disk("swap")},xvdb,w"]'
-    guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=128, config=["tmem=1", disks]).create()
+    guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), type="pvh", memory=128,
+                        config=["tmem=1", disks]).create()
     files = Files(lab, guest, count=8)
     hooks.swap_on_disk(guest, "/dev/xvdb")
     job = guest.start("exec pressure 64 1000000 7")
