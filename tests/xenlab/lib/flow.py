@@ -62,6 +62,11 @@ def decision(guest_):
     return words(guest_.xs_read(f"{REPORT}/decision"))
 
 
+def settled(guest_):
+    """The daemon sees nothing to do."""
+    return decision(guest_)["reason"].split(":")[0] in ("settled", "at the floor", "holds")
+
+
 def current_kib(guest_):
     """What the guest has of the host's memory, as its balloon tells."""
     return int(guest_.run("cat /sys/devices/system/xen_memory/xen_memory0/info/current_kb").out)

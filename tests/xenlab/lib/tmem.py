@@ -10,7 +10,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from .base import CACHE, LAB, LabError, Skip, call, digest
+from .base import CACHE, LAB, PATIENCE, LabError, Skip, call, digest
 from .machine import QUICK
 
 TOP = LAB.parent.parent
@@ -76,8 +76,8 @@ class _Host:
         self.agent.wait_line("service's domain")
         return self.agent
 
-    def ctl(self, arguments, check=True):
-        return self.dom0.run(f"xen-tmemctl {arguments}", check=check)
+    def ctl(self, arguments, check=True, timeout=PATIENCE):
+        return self.dom0.run(f"xen-tmemctl {arguments}", timeout, check)
 
     def json(self, arguments):
         return json.loads(self.ctl(f"{arguments} --json").out)

@@ -9,7 +9,7 @@ GUESTS, ROUNDS = 4, 2
 BURST, TOUCHES = 280, 20000     # of each guest: MiB, and how often it touches one of their pages
 WANTED = 352                    # MiB of a guest that could keep its burst in memory
 HOST, DOM0 = 1664, 768          # MiB: what is left is little more than half of GUESTS * WANTED
-SERVICE = 96                    # MiB that the tmem domain starts with; it lives of the same memory as the guests
+SERVICE = 160                   # MiB that the tmem domain starts with, some 100 of them its own; it lives of the same memory as the guests
 DISK = 384                      # MiB to swap to
 
 
@@ -61,18 +61,17 @@ def zram(lab, name, _):
 def flowing(lab, name, slower):
     """Guests that may have what they want, and give what they do not need; the tmem domain has what nobody has."""
     dom0, free = boot(lab, name)
-    tmem.Domain(lab, dom0, memory=SERVICE, maxmem=GUESTS * WANTED, options=f"poll-window-us={int(50 * slower)}",
-                config="breathe = on\nbreathe-reserve = 24M\nbreathe-interval = 1\n")
-    guests = []
-    for number in range(1, GUESTS + 1):
-        config = ["tmem=1", "tmem_selfballoon=1", "tmem_selfballoon_interval=1", f"maxmem={WANTED}"]
-        guest = flow.guest(lab, f"g{number}", module=True, also=["swapbench"], memory=140, config=config).create()
+    service = tmem.Domain(lab, dom0, memory=SERVICE, maxmem=GUESTS * WANTED, options=f"poll-window-us={int(50 * slower)}", agent=False,
+                          config="breathe = on\nbreathe-reserve = 24M\nbreathe-interval = 1\n")
+    config = ["tmem=1", "tmem_selfballoon=1", "tmem_selfballoon_interval=1", f"maxmem={WANTED}"]
+    guests = [flow.guest(lab, f"g{number}", module=True, also=["swapbench"], memory=140, config=config).create() for number in range(1, GUESTS + 1)]
+    service.start_agent()       # which gives to the tmem domain what no guest has: there would be nothing to build the next guest of
+    for guest in guests:
         tmem.connected(guest)
         tmem.swap_on(guest)
         flow.start(guest)
         guest.set_memory(WANTED)
-        guests.append(guest)
-    dom0.poll(lambda: all(flow.decision(guest)["reason"] in ("settled", "at the floor") for guest in guests), 300, "the guests to settle")
+    dom0.poll(lambda: all(flow.settled(guest) for guest in guests), 300, "the guests to settle")
     found = result(free, guests)
     for guest in guests:
         flow.must_have_memory(lab, guest)

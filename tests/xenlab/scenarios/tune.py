@@ -16,10 +16,6 @@ def by_tool(guest, key, value):
     guest._dom0.run(f"xen-tmemctl selfballoon set {guest.name} {key}={value}")
 
 
-def settled(guest):
-    return flow.decision(guest)["reason"].split(":")[0] in ("settled", "at the floor", "holds")
-
-
 def takes(guest):
     return [move for move in flow.log(guest) if move[3].startswith("takes")]
 
@@ -43,7 +39,7 @@ def acts_on_sizes(lab, dom0, guest):
     """How much the guest keeps, and how fast it gets that."""
     by_tool(guest, "selfballoon_interval", 1)
     flow.tune(guest, "selfballoon_downhysteresis", 1)
-    dom0.poll(lambda: settled(guest), 120, "the guest to settle")
+    dom0.poll(lambda: flow.settled(guest), 120, "the guest to settle")
     held, seen = flow.current_kib(guest), flow.log(guest)
     flow.tune(guest, "selfballoon_uphysteresis", 4)
     by_tool(guest, "pressure_reserve_percent", 60)
@@ -114,7 +110,7 @@ def scenario(lab):
     dom0.xs_rm(guest.path(flow.KEYS))
     flow.tune(guest, "selfballoon_interval", 1)
     flow.tune(guest, "selfballoon_min_usable_mb", 200)
-    dom0.poll(lambda: flow.current_kib(guest) >= 200 * 1024 and settled(guest), 240, "the guest to settle above its floor")
+    dom0.poll(lambda: flow.current_kib(guest) >= 200 * 1024 and flow.settled(guest), 240, "the guest to settle above its floor")
     held = flow.current_kib(guest)
     flow.tune(guest, "selfballoon_min_usable_mb", 0)
     dom0.poll(lambda: flow.current_kib(guest) < held - 16 * 1024, 240, "the guest to give more without the floor")
