@@ -332,6 +332,12 @@ static inline uint32_t tmem_front_flush_object(struct tmem_front *front, const s
 	return tmem_front_call(front, &op);
 }
 
+/* Whether the service has the pool, for all that is known: not one that it forgot, until it is made anew. */
+static inline bool tmem_front_has_pool(const struct tmem_front *front, uint32_t pool)
+{
+	return tmem_load_once(&front->pools[pool].flags) != 0;
+}
+
 /* A new_pool or join_pool that fails may have been done on some queues; destroy_pool takes it back. */
 static inline uint32_t tmem_front_new_pool(struct tmem_front *front, uint32_t pool, uint32_t flags, const void *uuid)
 {

@@ -64,7 +64,7 @@ static void tmem_giveback_look(struct work_struct *work)
 	u64 left = tmem_frontswap_all_pages();
 
 	pr_info("bringing pages back: %llu left\n", left);
-	tmem_giveback_idle = left == tmem_giveback_seen && tmem_hook_connected() ? tmem_giveback_idle + 1 : 0;
+	tmem_giveback_idle = left == tmem_giveback_seen && tmem_guest_is_connected() ? tmem_giveback_idle + 1 : 0;
 	tmem_giveback_seen = left;
 	if (tmem_giveback_idle == TMEM_GIVEBACK_IDLE) {
 		spin_lock_irq(&tmem_giveback_lock);
@@ -280,7 +280,7 @@ static void tmem_frontswap_switched_on(void)
 {
 	tmem_hooks_take_frontswap();
 	tmem_giveback_store_again();
-	if (tmem_hook_connected())
+	if (tmem_guest_is_connected())
 		tmem_hooks_connected();
 }
 

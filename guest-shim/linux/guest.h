@@ -50,6 +50,11 @@ struct tmem_guest {
 extern struct tmem_guest tmem_guest;
 extern unsigned int tmem_reconnect_s;
 
+static inline bool tmem_guest_is_connected(void)
+{
+	return tmem_front_read_state(&tmem_guest.front) == TMEM_FRONT_STATE_CONNECTED;
+}
+
 /* module.c: what the bus tells, under tmem_guest.lock. */
 int tmem_guest_attached(const struct tmem_front_attachment *attachment, u64 epoch);
 void tmem_guest_lost(void);

@@ -47,11 +47,6 @@ static inline void tmem_hook_count(enum tmem_hook_stat stat)
 	atomic64_inc(&tmem_hook_stats[stat]);
 }
 
-static inline bool tmem_hook_connected(void)
-{
-	return tmem_front_read_state(&tmem_guest.front) == TMEM_FRONT_STATE_CONNECTED;
-}
-
 /* hook.c */
 struct tmem_hook_op *tmem_hook_get_op(void);      /* or NULL; anywhere */
 struct tmem_hook_op *tmem_hook_wait_op(void);     /* sleeps */

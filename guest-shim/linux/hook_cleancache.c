@@ -95,7 +95,7 @@ static bool tmem_cleancache_send_put(struct tmem_front_op *op)
 
 	if (tmem_front_try_submit(&tmem_guest.front, op))
 		return true;
-	if (READ_ONCE(tmem_cleancache_stuck) || !tmem_hook_connected())
+	if (READ_ONCE(tmem_cleancache_stuck) || !tmem_guest_is_connected())
 		return false;
 	begin = tmem_os_now_ns();
 	do {
@@ -141,7 +141,7 @@ int tmem_cleancache_get(u32 slot, const u64 object[3], pgoff_t index, struct pag
 		return -1;
 	if (!READ_ONCE(tmem_cleancache_used[slot]))
 		status = TMEMIF_MISS;
-	else if (tmem_hook_connected())
+	else if (tmem_guest_is_connected())
 		status = tmem_front_get(&tmem_guest.front, &handle, page);
 	hit = status == TMEMIF_OK;
 	if (hit || status == TMEMIF_MISS)
@@ -167,7 +167,7 @@ void tmem_cleancache_flush_object(u32 slot, const u64 object[3])
 	if (!READ_ONCE(tmem_cleancache_used[slot]) || !tmem_cleancache_name(&handle, slot, object, 0))
 		return;
 	tmem_hook_count(TMEM_CLEANCACHE_FLUSHED);
-	if (tmem_hook_connected())
+	if (tmem_guest_is_connected())
 		tmem_front_flush_object(&tmem_guest.front, &handle);
 	else
 		tmem_cleancache_spoil(slot); /* unlink and truncate do not wait for a service that is away */

@@ -94,7 +94,7 @@ static int tmem_frontswap_try_store(u32 type, pgoff_t offset, struct page *page)
 	u32 bit = offset % TMEM_CHUNK_PAGES;
 
 	/* A huge page is the kernel's to split; a service that is away is not waited for, there is a disk. */
-	if (PageTransHuge(page) || !tmem_hook_connected() || !tmem_frontswap_may_take(page))
+	if (PageTransHuge(page) || !tmem_guest_is_connected() || !tmem_frontswap_may_take(page))
 		return -1;
 	chunk = tmem_chunk_make(type, offset);
 	if (!chunk || !try_module_get(THIS_MODULE))

@@ -103,10 +103,30 @@ void tmem_disk_end_io(struct tmem_disk_io *io, bool failed)
 	}
 }
 
+/* The service has none of the disk's pages any more. */
+static void tmem_disk_forget(struct tmem_disk *disk)
+{
+	u8 state;
+	u64 page;
+
+	for (page = 0; page < disk->pages; page++) {
+		state = READ_ONCE(disk->state[page]);
+		if (state & (TMEM_PAGE_STORED | TMEM_PAGE_STALE))
+			tmem_disk_change(disk, page, TMEM_PAGE_STORED | TMEM_PAGE_STALE,
+					 state & (TMEM_PAGE_STALE | TMEM_PAGE_BACKING) ? 0 : TMEM_PAGE_LOST);
+		if (page % 65536 == 0)
+			cond_resched();
+	}
+}
+
 /* Until the service knows the pool, writes are refused and nothing is there to be read. */
 static void tmem_disk_make_pool(struct tmem_disk *disk)
 {
-	u32 status = tmem_front_new_pool(&tmem_guest.front, disk->pool, TMEMIF_POOL_FLAGS(TMEMIF_POOL_PERSISTENT), NULL);
+	u32 status;
+
+	if (!tmem_front_has_pool(&tmem_guest.front, disk->pool))
+		tmem_disk_forget(disk);
+	status = tmem_front_new_pool(&tmem_guest.front, disk->pool, TMEMIF_POOL_FLAGS(TMEMIF_POOL_PERSISTENT), NULL);
 
 	if (status != TMEMIF_OK && status != TMEM_FRONT_CLOSED)
 		pr_warn_ratelimited("tmemswap%u: the service refuses a pool (status %u)\n", disk->number, status);

@@ -76,7 +76,7 @@ static void tmem_disk_read(struct tmem_disk_io *io, bool last)
 		clear_highpage(io->data); /* never written, or free: reads as zeros, as of a new disk */
 		flush_dcache_page(io->data);
 		tmem_disk_end_io(io, false);
-	} else if (state & TMEM_PAGE_STORED) {
+	} else if (state & TMEM_PAGE_STORED && !(state & TMEM_PAGE_BACKING && !tmem_guest_is_connected())) {
 		io->op.done = tmem_disk_get_done;
 		if (last)
 			tmem_front_submit_polling(&tmem_guest.front, &io->op);
@@ -97,13 +97,13 @@ static void tmem_disk_put_done(struct tmem_front_op *op)
 	if (op->status == TMEMIF_OK) {
 		if (op->request.flags & TMEMIF_REQUEST_SAME_FILLED)
 			tmem_disk_count(disk, TMEM_DISK_SAME_PAGES);
-		tmem_disk_change(disk, io->page, 0, TMEM_PAGE_STORED);
+		tmem_disk_change(disk, io->page, TMEM_PAGE_STALE, TMEM_PAGE_STORED);
 		tmem_disk_end_io(io, false);
 		return;
 	}
 	/* Whatever the reason: the handle is absent now, or in a pool that is never claimed again. */
 	tmem_disk_count(disk, TMEM_DISK_REFUSED_WRITES);
-	tmem_disk_change(disk, io->page, TMEM_PAGE_STORED, 0);
+	tmem_disk_change(disk, io->page, TMEM_PAGE_STORED | TMEM_PAGE_STALE, 0);
 	if (disk->backing.bdev && !io->write)
 		tmem_disk_backing_io(io, true);
 	else
@@ -125,10 +125,13 @@ static bool tmem_disk_at_limit(struct tmem_disk *disk)
 	return disk->limit && atomic64_read(&disk->stored) >= disk->limit;
 }
 
+/* With a backing device nobody waits for a service that is away. */
 static void tmem_disk_write(struct tmem_disk_io *io)
 {
 	struct tmem_disk *disk = io->disk;
-	bool at_limit = tmem_disk_at_limit(disk) && !(READ_ONCE(disk->state[io->page]) & TMEM_PAGE_STORED);
+	bool stored = READ_ONCE(disk->state[io->page]) & TMEM_PAGE_STORED;
+	bool at_limit = tmem_disk_at_limit(disk) && !stored;
+	bool away = disk->backing.bdev && !tmem_guest_is_connected();
 
 	tmem_disk_count(disk, TMEM_DISK_NUM_WRITES);
 	tmem_disk_name_page(io, TMEMIF_OP_PUT);
@@ -138,7 +141,9 @@ static void tmem_disk_write(struct tmem_disk_io *io)
 	tmem_disk_change(disk, io->page, TMEM_PAGE_BACKING | TMEM_PAGE_LOST, 0);
 	if (READ_ONCE(disk->state[io->page]) & TMEM_PAGE_FREED)
 		tmem_disk_claim(disk, io->page);
-	if (at_limit) {
+	if (away && stored)
+		tmem_disk_change(disk, io->page, TMEM_PAGE_STORED, TMEM_PAGE_STALE);
+	if (at_limit || away) {
 		if (disk->backing.bdev)
 			tmem_disk_backing_io(io, true);
 		else
@@ -165,7 +170,7 @@ static void tmem_disk_flush(struct tmem_disk_io *io)
 	u8 state = READ_ONCE(io->disk->state[io->page]);
 
 	tmem_disk_change(io->disk, io->page, 0xff, 0);
-	if (!(state & TMEM_PAGE_STORED)) {
+	if (!(state & (TMEM_PAGE_STORED | TMEM_PAGE_STALE))) {
 		tmem_disk_end_io(io, false);
 		return;
 	}
