@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The service on one machine: a worker and a client on a processor each, rings in a memfd, the real front where the client's
-// view is measured. docs/performance.md says what was reached and what each line means.
+// The service on one machine: a worker and a client on a processor each, rings in a memfd. Puts on credit go through the real
+// front; gets and what is pipelined through a bare ring. Only shards.two_over_one has each client in its shard's thread, and rings
+// in ordinary memory. docs/performance.md says what was reached and what each line means.
 //
 // A figure and its baseline are measured in turns, on the same processors, with the other processor busy polling in both: what
 // neighbours do to one they do to the other, and where a virtual processor is moved meanwhile only one turn is spoilt. Of

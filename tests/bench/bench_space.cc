@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Space: all memory over the sum of compressed bytes, in an arena that is always full, after a fill, three random overwrites and
-// two shifts of the size distribution. Sizes are those of real pages. Speed: puts (compress, insert, kill the old page) at 50, 90
-// and 97 % use. The index is estimated; the engine's benchmark repeats the space part with the true one.
+// Space: the memory of a store over the sum of compressed bytes, in an arena that is always full, after a fill, three random
+// overwrites and two shifts of the size distribution. Memory is the arena, the store's tables and so many bytes a page for the
+// index: an estimate, as there is no engine here; engine.space of bench_engine has a true one, once and without the shifts. Sizes
+// are drawn as those of real pages are distributed. Speed: puts (compress, insert, kill the old page) at 50, 90 and 97 % use.
 //
 //   bench_space [--json] [--segments N] [--index-bytes B]
 #include <cstdlib>
