@@ -36,7 +36,7 @@ enum class Codec : uint8_t {
   kSameFilled = 3,  // page: the 8-byte word
   kReference = 4,   // page: 4 bytes, the number of a content record (dedup)
   kContent = 5,     // shared content: raw if it has 4096 bytes, else LZ4; key.object is its number
-  kMeta = 6,        // client, pool, membership or object; key says which (engine/meta_format.h)
+  kMeta = 6,        // client, membership, object or authorisation; key.index says which (engine/meta_format.h)
 };
 inline constexpr uint8_t kCodecMax = 6;
 

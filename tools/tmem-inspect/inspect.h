@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Reads an arena from docs/arena-format.md alone, not with the store's code: what the store writes wrong shows here. Nothing
-// is written, and nothing in the bytes is trusted.
+// Reads an arena as docs/arena-format.md describes it. Of the service it has the two headers that describe the bytes
+// (arena_format.h, meta_format.h, and in the first segment_check()), and no code of store or engine: what those write wrong shows
+// here. Nothing is written, and nothing in the bytes is trusted.
 #pragma once
 
 #include <cstdint>
