@@ -158,7 +158,7 @@ class Engine {
   // Asks for this much memory in all. Growing is immediate; shrinking proceeds by step(): ephemeral pages by weight, then
   // compaction; persistent pages stay, and the target is then not reached.
   void set_memory_target(uint64_t bytes);
-  uint64_t freeable_bytes() const;  // what a flush of all ephemeral pages would free
+  uint64_t freeable_bytes() const;  // what a flush of all ephemeral pages would free, and empty segments
   // Drops the client's ephemeral pages (everyone's by weight, without a client) until so many bytes are free, in one call at
   // most kTeardownPagesPerStep pages and the rest of an extent: who wants more asks again, until no page was dropped.
   Result<Flushed> flush_ephemeral(ClientId client, uint64_t bytes);
