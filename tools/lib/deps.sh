@@ -8,9 +8,9 @@
 # build: the programs. test: what tools/test needs besides (the lab under tests/xenlab sees to its own).
 declare -gA TMEM_PACKAGES=(
   [build]="g++ cmake ninja-build pkg-config git ca-certificates python3 procps
-           libboost-dev protobuf-compiler libprotobuf-dev liblz4-dev libzstd-dev libxxhash-dev
+           libboost-dev protobuf-compiler libprotobuf-dev liblz4-dev libxxhash-dev
            libcli11-dev nlohmann-json3-dev libncurses-dev libxen-dev"
-  [test]="clang llvm libclang-rt-14-dev libgtest-dev libgmock-dev librapidcheck-dev make libelf1 sparse"
+  [test]="clang llvm libclang-rt-14-dev libgtest-dev libgmock-dev librapidcheck-dev make libelf1 man-db sparse"
 )
 
 # The packages of the given groups that are not installed, one per line.
