@@ -47,8 +47,8 @@ def module(series, out):
     return built.stdout.strip().splitlines()[-1]
 
 
-def guest(lab, name="g1", kernel="6.1", load=True, also=(), **options):
-    """A guest with tmem.ko, loaded by its init or lying at /root/tmem.ko, and with programs besides."""
+def guest(lab, name="g1", kernel="6.1", load=True, also=(), parameters="", **options):
+    """A guest with tmem.ko, loaded by its init (with parameters) or lying at /root/tmem.ko, and with programs besides."""
     path = module(kernel, lab.out)
     stays = Path(path).with_name("tmem_hooks.ko")   # where the kernel has hooks
 
@@ -56,7 +56,7 @@ def guest(lab, name="g1", kernel="6.1", load=True, also=(), **options):
         if load and stays.exists():
             image.module(stays)
         if load:
-            image.module(path, POLL_GUEST)
+            image.module(path, f"{POLL_GUEST} {parameters}")
         else:
             with open(path, "rb") as file:
                 image.add("/root/tmem.ko", file.read())
@@ -68,8 +68,13 @@ class _Host:
     """What every place of the service has in common: the tools in dom0, and the agent there."""
 
     def __init__(self, lab, dom0, config):
-        self._lab, self.dom0, self.agent = lab, dom0, None
+        self._lab, self.dom0, self.agent, self.domain = lab, dom0, None, None
         dom0.write_file("/etc/xen/tmem.conf", config)
+
+    @property
+    def backend(self):
+        """Where the nodes of the guests' backends are."""
+        return f"/local/domain/{self.domain.domid if self.domain else 0}/backend/tmem"
 
     def start_agent(self):
         self.agent = self.dom0.start("exec xen-tmem-agent 2>&1")
@@ -172,22 +177,28 @@ def disk_stat(guest_, name, disk="tmemswap0"):
     return int(guest_.run(f"cat /sys/block/{disk}/tmem/{name}").out)
 
 
-def hello(lab, service, guest_):
+def hello(lab, service, guest_, mebibytes=110):
     """The guest of an xl.cfg with tmem=1 and tmem_weight=150 swaps under pressure, every word right; dom0 lists it, until it is gone."""
     guest_.create()
     connected(guest_)
     swap_on(guest_)
-    guest_.run("pressure 110 1", timeout=1800)
+    guest_.run(f"pressure {mebibytes} 1", timeout=1800)
 
     written = disk_stat(guest_, "num_writes")
     lab.expect(written > 10000, f"only {written} pages were swapped")
     lab.equal(disk_stat(guest_, "failed_reads"), 0, "failed reads")
     lab.equal(disk_stat(guest_, "failed_writes"), 0, "failed writes")
-    listed = {client["name"]: client for client in service.json("list")["clients"]}
+    listed = service.clients()
     lab.expect(guest_.name in listed, f"dom0 does not list the guest but {sorted(listed)}")
     lab.equal(listed[guest_.name]["policy"]["weight"], 150, "the weight of its xl.cfg")
+
+    def counts():
+        return sum(pool["space"]["pages_persistent"] for pool in service.clients()[guest_.name]["pools"]), disk_stat(guest_, "pages_stored")
+
+    service.dom0.poll(lambda: len(set(counts())) == 1, 60, "dom0 to list as many pages as the guest counts")
     guest_.must_live()
 
     guest_.destroy()
-    service.dom0.xs_wait_gone(f"/local/domain/0/backend/tmem/{guest_.domid}")
-    service.dom0.poll(lambda: not service.json("list")["clients"], 60, "the client of a destroyed guest to be freed")
+    for path in (f"{service.backend}/{guest_.domid}", f"/local/domain/{guest_.domid}", f"/libxl/{guest_.domid}"):
+        service.dom0.xs_wait_gone(path)
+    service.dom0.poll(lambda: not service.clients(), 60, "the client of a destroyed guest to be freed")

@@ -20,7 +20,7 @@ def scenario(lab):
 
     operators_at_once(lab, dom0)
     guest.destroy()
-    dom0.xs_wait_gone(f"/local/domain/{service.domain.domid}/backend/tmem/{guest.domid}")
+    dom0.xs_wait_gone(f"{service.backend}/{guest.domid}")
     dom0.poll(lambda: not service.clients(), 60, "the client of a destroyed guest to be freed")
 
 
