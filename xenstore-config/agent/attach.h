@@ -3,8 +3,9 @@
 // the policies, and changes only what differs; so it may run at any time and as often as wanted: after each event, after
 // the agent's restart, beside an xen-tmemctl attach.
 //
-// What it relies on: only nodes that dom0 owns (names, vm, the backend's directory). A guest can rewrite its own frontend
-// directory; that harms its own device only.
+// What it relies on: nodes that guests cannot write (names, vm, the backend's directory). A guest can rewrite its own frontend
+// directory, of which "backend" is read and compared with what was written there: if it differs the device is taken down and
+// made anew, which harms that guest's device only.
 //
 // Thread rule: one thread.
 #pragma once
