@@ -93,7 +93,10 @@ static int tmem_frontswap_try_store(u32 type, pgoff_t offset, struct page *page)
 	unsigned long flags;
 	u32 bit = offset % TMEM_CHUNK_PAGES;
 
-	/* A huge page is the kernel's to split; a service that is away is not waited for, there is a disk. */
+	/*
+	 * A huge page that comes here unsplit (THP_SWAP) goes to the disk whole; a service that is away is not waited for, there
+	 * is a disk.
+	 */
 	if (PageTransHuge(page) || !tmem_guest_is_connected() || !tmem_frontswap_may_take(page))
 		return -1;
 	chunk = tmem_chunk_make(type, offset);
