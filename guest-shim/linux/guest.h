@@ -44,6 +44,7 @@ struct tmem_guest {
 	u64 epoch;
 	struct work_struct connected;
 	struct delayed_work give_up;
+	unsigned long lost_at;
 	struct workqueue_struct *give_up_wq;
 };
 
@@ -69,12 +70,14 @@ void tmem_bus_notify(void *owner, u32 queue);
 int tmem_swapdisk_init(void);
 void tmem_swapdisk_exit(void);
 void tmem_swapdisk_connected(void);
+bool tmem_swapdisk_needs_service(void);
 
 /* hook.c: frontswap and cleancache, where this kernel has them. Calls of one at a time, in the module's and the bus's threads. */
 #ifdef TMEM_HAVE_HOOKS
 int tmem_hooks_begin(void);
 void tmem_hooks_connected(void);
 void tmem_hooks_closed(void);
+bool tmem_hooks_need_service(void);
 void tmem_hooks_end(void);  /* while the connection is still there */
 void tmem_hooks_free(void); /* after it was closed */
 #else
@@ -90,6 +93,11 @@ static inline void tmem_hooks_connected(void)
 
 static inline void tmem_hooks_closed(void)
 {
+}
+
+static inline bool tmem_hooks_need_service(void)
+{
+	return false;
 }
 
 static inline void tmem_hooks_end(void)

@@ -126,6 +126,11 @@ void tmem_hooks_closed(void)
 	tmem_lazy_disconnect(&tmem_hooks_registry);
 }
 
+bool tmem_hooks_need_service(void)
+{
+	return tmem_frontswap_all_pages() > 0;
+}
+
 int tmem_hooks_begin(void)
 {
 	int error;

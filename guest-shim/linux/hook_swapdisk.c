@@ -111,9 +111,8 @@ static void tmem_disk_forget(struct tmem_disk *disk)
 
 	for (page = 0; page < disk->pages; page++) {
 		state = READ_ONCE(disk->state[page]);
-		if (state & (TMEM_PAGE_STORED | TMEM_PAGE_STALE))
-			tmem_disk_change(disk, page, TMEM_PAGE_STORED | TMEM_PAGE_STALE,
-					 state & (TMEM_PAGE_STALE | TMEM_PAGE_BACKING) ? 0 : TMEM_PAGE_LOST);
+		if (state & TMEM_PAGE_STORED)
+			tmem_disk_change(disk, page, TMEM_PAGE_STORED, state & TMEM_PAGE_BACKING ? 0 : TMEM_PAGE_LOST);
 		if (page % 65536 == 0)
 			cond_resched();
 	}
@@ -171,6 +170,8 @@ static int tmem_disk_allocate(struct tmem_disk *disk)
 static void tmem_disk_release(struct tmem_disk *disk)
 {
 	tmem_disk_backing_close(disk);
+	if (disk->state)
+		tmem_disk_forget(disk);
 	if (disk->scratch)
 		__free_page(disk->scratch);
 	vfree(disk->sums);

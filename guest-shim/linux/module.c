@@ -7,6 +7,8 @@
 #include <linux/vmalloc.h>
 #include <xen/xen.h>
 
+#define TMEM_GUEST_PATIENCE_S 3u
+
 unsigned int tmem_reconnect_s = 60;
 module_param_named(reconnect_s, tmem_reconnect_s, uint, 0644);
 MODULE_PARM_DESC(reconnect_s, "seconds to wait for a lost service before its pages are given up (default 60)");
@@ -66,6 +68,18 @@ static void tmem_guest_connected(struct work_struct *work)
 	tmem_hooks_connected();
 }
 
+/* Whoever swaps waits meanwhile. So it is asked early, and again, whether there is anything to wait for. */
+static void tmem_guest_give_up_later(void)
+{
+	queue_delayed_work(tmem_guest.give_up_wq, &tmem_guest.give_up, min(tmem_reconnect_s, TMEM_GUEST_PATIENCE_S) * HZ);
+}
+
+static bool tmem_guest_is_patient(void)
+{
+	return time_before(jiffies, tmem_guest.lost_at + (unsigned long)tmem_reconnect_s * HZ) &&
+	       (tmem_swapdisk_needs_service() || tmem_hooks_need_service());
+}
+
 /**
  * tmem_guest_lost() - the connection is gone, perhaps to come back
  *
@@ -77,7 +91,8 @@ void tmem_guest_lost(void)
 	if (tmem_front_read_state(&tmem_guest.front) != TMEM_FRONT_STATE_CONNECTED)
 		return;
 	tmem_front_lost(&tmem_guest.front);
-	queue_delayed_work(tmem_guest.give_up_wq, &tmem_guest.give_up, (unsigned long)tmem_reconnect_s * HZ);
+	tmem_guest.lost_at = jiffies;
+	tmem_guest_give_up_later();
 }
 
 /**
@@ -99,10 +114,15 @@ void tmem_guest_closed(void)
 static void tmem_guest_give_up(struct work_struct *work)
 {
 	mutex_lock(&tmem_guest.lock);
-	if (tmem_front_read_state(&tmem_guest.front) == TMEM_FRONT_STATE_RECONNECTING) {
-		pr_warn("the service did not come back within %u seconds\n", tmem_reconnect_s);
+	if (tmem_front_read_state(&tmem_guest.front) != TMEM_FRONT_STATE_RECONNECTING)
+		goto out;
+	if (tmem_guest_is_patient()) {
+		tmem_guest_give_up_later();
+	} else {
+		pr_warn("the service did not come back within %lu seconds\n", (jiffies - tmem_guest.lost_at) / HZ);
 		tmem_guest_closed();
 	}
+out:
 	mutex_unlock(&tmem_guest.lock);
 }
 

@@ -27,7 +27,6 @@
 #define TMEM_PAGE_BACKING 0x02u /* on the backing device */
 #define TMEM_PAGE_FREED 0x04u   /* freed by the kernel, not yet flushed */
 #define TMEM_PAGE_LOST 0x08u    /* its last write failed, or the service lost it: neither the new bytes nor the old ones are to be had */
-#define TMEM_PAGE_STALE 0x10u   /* what the service has is older than the backing device's: never read, but to be flushed */
 
 /* One counter for each cause; names as ramzswap and zram have them where the meaning is the same. */
 enum tmem_disk_stat {

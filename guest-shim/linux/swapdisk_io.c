@@ -14,6 +14,14 @@ u32 tmem_disk_sum(struct page *data)
 	return sum;
 }
 
+/* Pages of all disks that the service has, and nobody else. */
+static atomic64_t tmem_disk_only_there;
+
+static bool tmem_page_only_there(u8 state)
+{
+	return (state & (TMEM_PAGE_STORED | TMEM_PAGE_BACKING | TMEM_PAGE_FREED)) == TMEM_PAGE_STORED;
+}
+
 /**
  * tmem_disk_change() - change what is known of a page
  * @disk: the disk
@@ -33,10 +41,18 @@ void tmem_disk_change(struct tmem_disk *disk, u64 page, u8 clear, u8 set)
 	after = (before & ~clear) | set;
 	WRITE_ONCE(disk->state[page], after);
 	spin_unlock_irqrestore(&disk->lock, flags);
+	if (tmem_page_only_there(before) != tmem_page_only_there(after))
+		atomic64_add(tmem_page_only_there(after) ? 1 : -1, &tmem_disk_only_there);
 	if ((before ^ after) & TMEM_PAGE_STORED)
 		atomic64_add(after & TMEM_PAGE_STORED ? 1 : -1, &disk->stored);
 	if ((before ^ after) & TMEM_PAGE_FREED)
 		atomic64_add(after & TMEM_PAGE_FREED ? 1 : -1, &disk->marks);
+}
+
+/* Whether anything is lost with the service. */
+bool tmem_swapdisk_needs_service(void)
+{
+	return atomic64_read(&tmem_disk_only_there) > 0;
 }
 
 /* ---- reading ---- */
@@ -76,7 +92,7 @@ static void tmem_disk_read(struct tmem_disk_io *io, bool last)
 		clear_highpage(io->data); /* never written, or free: reads as zeros, as of a new disk */
 		flush_dcache_page(io->data);
 		tmem_disk_end_io(io, false);
-	} else if (state & TMEM_PAGE_STORED && !(state & TMEM_PAGE_BACKING && !tmem_guest_is_connected())) {
+	} else if (state & TMEM_PAGE_STORED) {
 		io->op.done = tmem_disk_get_done;
 		if (last)
 			tmem_front_submit_polling(&tmem_guest.front, &io->op);
@@ -97,13 +113,13 @@ static void tmem_disk_put_done(struct tmem_front_op *op)
 	if (op->status == TMEMIF_OK) {
 		if (op->request.flags & TMEMIF_REQUEST_SAME_FILLED)
 			tmem_disk_count(disk, TMEM_DISK_SAME_PAGES);
-		tmem_disk_change(disk, io->page, TMEM_PAGE_STALE, TMEM_PAGE_STORED);
+		tmem_disk_change(disk, io->page, 0, TMEM_PAGE_STORED);
 		tmem_disk_end_io(io, false);
 		return;
 	}
 	/* Whatever the reason: the handle is absent now, or in a pool that is never claimed again. */
 	tmem_disk_count(disk, TMEM_DISK_REFUSED_WRITES);
-	tmem_disk_change(disk, io->page, TMEM_PAGE_STORED | TMEM_PAGE_STALE, 0);
+	tmem_disk_change(disk, io->page, TMEM_PAGE_STORED, 0);
 	if (disk->backing.bdev && !io->write)
 		tmem_disk_backing_io(io, true);
 	else
@@ -125,13 +141,10 @@ static bool tmem_disk_at_limit(struct tmem_disk *disk)
 	return disk->limit && atomic64_read(&disk->stored) >= disk->limit;
 }
 
-/* With a backing device nobody waits for a service that is away. */
 static void tmem_disk_write(struct tmem_disk_io *io)
 {
 	struct tmem_disk *disk = io->disk;
-	bool stored = READ_ONCE(disk->state[io->page]) & TMEM_PAGE_STORED;
-	bool at_limit = tmem_disk_at_limit(disk) && !stored;
-	bool away = disk->backing.bdev && !tmem_guest_is_connected();
+	bool at_limit = tmem_disk_at_limit(disk) && !(READ_ONCE(disk->state[io->page]) & TMEM_PAGE_STORED);
 
 	tmem_disk_count(disk, TMEM_DISK_NUM_WRITES);
 	tmem_disk_name_page(io, TMEMIF_OP_PUT);
@@ -141,9 +154,7 @@ static void tmem_disk_write(struct tmem_disk_io *io)
 	tmem_disk_change(disk, io->page, TMEM_PAGE_BACKING | TMEM_PAGE_LOST, 0);
 	if (READ_ONCE(disk->state[io->page]) & TMEM_PAGE_FREED)
 		tmem_disk_claim(disk, io->page);
-	if (away && stored)
-		tmem_disk_change(disk, io->page, TMEM_PAGE_STORED, TMEM_PAGE_STALE);
-	if (at_limit || away) {
+	if (at_limit) {
 		if (disk->backing.bdev)
 			tmem_disk_backing_io(io, true);
 		else
@@ -170,7 +181,7 @@ static void tmem_disk_flush(struct tmem_disk_io *io)
 	u8 state = READ_ONCE(io->disk->state[io->page]);
 
 	tmem_disk_change(io->disk, io->page, 0xff, 0);
-	if (!(state & (TMEM_PAGE_STORED | TMEM_PAGE_STALE))) {
+	if (!(state & TMEM_PAGE_STORED)) {
 		tmem_disk_end_io(io, false);
 		return;
 	}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The tmem domain is destroyed under a guest that writes through to a disk of its own: nothing is lost, and nobody waits."""
+"""The tmem domain is destroyed under a guest that writes through to a disk of its own: nothing is lost, and nobody waits for long."""
 
 from lib import tmem
 
@@ -16,7 +16,7 @@ def scenario(lab):
     dom0.poll(lambda: tmem.disk_stat(guest, "pages_stored") > 2000, 900, "pages in tmem")
     service.domain.destroy()
 
-    # Far from the end of its patience, the guest goes on with what the disk has, and writes there alone.
+    # Its patience is for pages that only the service has.
     goes_on(lab, dom0, guest, work)
     service.create()
     dom0.poll(lambda: guest.console.count("connected to dom") == 2, 300, "the guest to connect to the new tmem domain")
