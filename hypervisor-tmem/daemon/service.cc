@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <random>
+#include <set>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/supervisor.h"
@@ -176,11 +177,18 @@ void Service::recover_clients(std::map<std::string, FileDescriptor>& inherited) 
   }
   memfd_.adopt(inherited);
   xen_.adopt();
-  shards_.each([this](Shard& shard) {
-    shard.adopt(memfd_.adopted());
-    shard.adopt(xen_.adopted());
-    keep_room_for_awaited(shard.engine());
+  std::set<ClientId> not_served;
+  shards_.each([&](Shard& shard) {
+    for (AdoptedChannels* adopted : {&memfd_.adopted(), &xen_.adopted()}) {
+      for (const ClientId client : shard.adopt(*adopted)) not_served.insert(client);
+    }
   });
+  for (const ClientId client : not_served) {
+    log(LogLevel::kWarning, "a client's connection cannot be taken up: no descriptors are left; it has to connect anew", {{"client", client.value()}});
+    memfd_.give_up(client);
+    xen_.give_up(client);
+  }
+  shards_.each([this](Shard& shard) { keep_room_for_awaited(shard.engine()); });
 }
 
 void Service::start(Listening listening) {

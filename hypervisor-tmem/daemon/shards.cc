@@ -59,10 +59,12 @@ QueueFigures Shard::queue(ClientId client) const {
   return stats != nullptr ? QueueFigures{stats->requests, stats->requests_malformed, stats->doorbells_sent, stats->refused} : QueueFigures{};
 }
 
-void Shard::adopt(AdoptedChannels& channels) {
+std::vector<ClientId> Shard::adopt(AdoptedChannels& channels) {
+  std::vector<ClientId> not_taken;
   for (auto& [client, of_client] : channels) {
-    if (number_ < of_client.size()) worker_->add_channel(std::move(of_client[number_]));
+    if (number_ < of_client.size() && !worker_->add_channel(std::move(of_client[number_]))) not_taken.push_back(client);
   }
+  return not_taken;
 }
 
 ShardSet::ShardSet(boost::asio::io_context& io, std::function<void(ClientId)> on_broken) : io_(io), on_broken_(std::move(on_broken)) {}

@@ -41,8 +41,8 @@ class Shard final : public ShardAccess {
   uint64_t wakeups() const override { return worker_->stats().wakeups_doorbell; }
   uint64_t channels_broken() const override { return worker_->stats().channels_broken; }
   ShardWorker& worker() { return *worker_; }
-  // Takes its channels, before its thread runs.
-  void adopt(AdoptedChannels& channels);
+  // Takes its channels, before its thread runs. Returns whose it could not take: nobody would serve that queue.
+  [[nodiscard]] std::vector<ClientId> adopt(AdoptedChannels& channels);
 
  private:
   friend class ShardSet;

@@ -210,6 +210,11 @@ void MemfdServer::drop(ClientId client) {
   if (found != connections_.end()) ended(ConnectionPtr(found->second));
 }
 
+void MemfdServer::give_up(ClientId client) {
+  const auto found = connections_.find(client);
+  if (found != connections_.end()) ended(ConnectionPtr(found->second), true);
+}
+
 // resume_failed: the client had pools here, and its new connection never served: they are not to pay for that.
 void MemfdServer::ended(const ConnectionPtr& connection, bool resume_failed) {
   const auto current = connections_.find(connection->client);

@@ -46,6 +46,8 @@ class MemfdServer {
   // Takes up connections that an earlier service kept; before the shards' threads run. Takes its descriptors out of the map.
   void adopt(std::map<std::string, FileDescriptor>& inherited);
   AdoptedChannels& adopted() { return adopted_; }
+  // Of an adopted client that a shard cannot serve: its connection ends, its pools wait for the next. Safe as drop() is.
+  void give_up(ClientId client);
   void listen(FileDescriptor listening);
   // Ends a client's connection; its pools are freed. Safe to call for clients of other transports.
   void drop(ClientId client);

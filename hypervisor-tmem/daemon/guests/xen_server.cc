@@ -7,6 +7,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
@@ -23,6 +24,10 @@ enum class BusState : uint8_t { kUnknown = 0, kInitialising = 1, kInitWait = 2, 
 
 constexpr const char* kAllGuests = "backend/" TMEM_XS_DEVICE;
 constexpr const char* kRelease = "@releaseDomain";
+
+// Of one turn. Events are taken from memory; a look at a guest costs some eight round trips to xenstored.
+constexpr uint32_t kEventsPerTurn = 1024;
+constexpr uint32_t kGuestsPerTurn = 8;
 
 std::optional<uint32_t> number(const std::string& text) {
   uint32_t value = 0;
@@ -110,13 +115,14 @@ void XenServer::wait() {
   });
 }
 
-// Tokens are the name of the watch, or a guest's number. Whatever happened, step() finds out from the nodes.
+// Tokens are the name of the watch, or a guest's number. Whatever happened, step() finds out from the nodes. What is not taken
+// now keeps the descriptor readable.
 void XenServer::take_events() {
   bool all = false;
-  std::vector<uint32_t> some;
-  while (const auto token = store_->next_token()) {
-    const auto domid = number(*token);
-    if (domid) some.push_back(*domid);
+  for (uint32_t taken = 0; taken < kEventsPerTurn; ++taken) {
+    const auto token = store_->next_token();
+    if (!token) break;
+    if (const auto domid = number(*token)) due_.insert(*domid);
     else all = true;
   }
   if (store_->lost()) {
@@ -124,11 +130,30 @@ void XenServer::take_events() {
     return observer_.lost();
   }
   if (all) scan();
-  for (const uint32_t domid : some) {
-    const auto at = guests_.find(domid);
+  serve_due();
+  wait();
+}
+
+void XenServer::serve_soon() {
+  if (std::exchange(serving_soon_, true)) return;
+  boost::asio::post(io_, [this] {
+    serving_soon_ = false;
+    serve_due();
+  });
+}
+
+// In turn by number, so that no guest is overtaken twice by one that is due again and again.
+void XenServer::serve_due() {
+  if (!events_) return;  // xenstored is away: what cannot be read says nothing about a guest
+  for (uint32_t served = 0; served < kGuestsPerTurn && !due_.empty(); ++served) {
+    auto next = due_.upper_bound(last_served_);
+    if (next == due_.end()) next = due_.begin();
+    last_served_ = *next;
+    due_.erase(next);
+    const auto at = guests_.find(last_served_);
     if (at != guests_.end()) step(*at->second);
   }
-  wait();
+  if (!due_.empty()) serve_soon();
 }
 
 void XenServer::scan() {
@@ -137,9 +162,11 @@ void XenServer::scan() {
     const auto domid = number(name);
     if (!domid || !store_->read(std::string(kAllGuests) + "/" + name + "/0/" TMEM_XS_STATE)) continue;
     present.push_back(*domid);
-    step(guest(*domid));
+    guest(*domid);
+    due_.insert(*domid);
   }
   forget_missing(present);
+  if (!due_.empty()) serve_soon();
 }
 
 void XenServer::forget_missing(const std::vector<uint32_t>& present) {
@@ -173,6 +200,7 @@ void XenServer::step(Guest& guest) {
   if (guest.client) {
     // Its driver starts over, or saw us in InitWait before.
     if (theirs == BusState::kInitialising || ours != BusState::kConnected) return end(guest, [this, &guest] { step(guest); });
+    apply_name(guest);
     return apply_policy(guest);
   }
   if (ours == BusState::kInitWait && theirs == BusState::kInitialised) return connect(guest);
@@ -304,6 +332,15 @@ void XenServer::apply_policy(Guest& guest) {
   life_.authorise(entry->id, policy->shared);
 }
 
+// A domain can be renamed while it runs.
+void XenServer::apply_name(const Guest& guest) {
+  const auto who = parse_xen_guest(read(guest.back + "/" TMEM_XS_GUEST));
+  ClientEntry* entry = registry_.find(*guest.client);
+  if (!who || entry == nullptr || who->uuid != entry->uuid || who->name == entry->name) return;
+  entry->name = who->name;
+  life_.write_identity(entry->id);
+}
+
 void XenServer::refuse(Guest& guest, const std::string& why) {
   observer_.refused(guest.domid, why);
   guest.suspended = false;
@@ -313,12 +350,17 @@ void XenServer::refuse(Guest& guest, const std::string& why) {
 // resumed: the guest had pools here, and its new connection never served: they are not to pay for that.
 void XenServer::not_connected(Guest& guest, const std::string& why, bool resumed) {
   if (!resumed || !guest.client) return refuse(guest, why);
+  leave_pools(guest, [this, &guest, why] { refuse(guest, why); });
+}
+
+// As if there had been no connection; its pools wait for the next.
+void XenServer::leave_pools(Guest& guest, std::function<void()> then) {
   const ClientId client = *std::exchange(guest.client, std::nullopt);
   registry_.resume_failed(client, monotonic_seconds());
   guest.busy = true;
-  life_.close_channels(client, [this, &guest, why] {
+  life_.close_channels(client, [&guest, then = std::move(then)] {
     guest.busy = false;
-    refuse(guest, why);
+    then();
   });
 }
 
@@ -365,8 +407,16 @@ bool XenServer::adopt_one(Guest& guest) {
   auto channels = map_queues(guest, client, handshake, why);
   if (channels.empty() || !registry_.reconnected(client, "xen", handshake.connect.queues)) return false;
   guest.client = client;
+  // Applied by the service before us; the arena has it, and what the operator has said since. Only a new word of dom0 counts.
+  guest.policy = read(guest.back + "/" TMEM_XS_POLICY);
   adopted_[client] = std::move(channels);
   return true;
+}
+
+void XenServer::give_up(ClientId client) {
+  for (const auto& [domid, guest] : guests_) {
+    if (guest->client == client) return leave_pools(*guest, [this, &guest = *guest] { step(guest); });
+  }
 }
 
 void XenServer::adopt() {

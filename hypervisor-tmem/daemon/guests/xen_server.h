@@ -12,12 +12,16 @@
 // The pairing comes from our own path; the frontend's nodes are read as text that a hostile guest wrote. step() looks at all
 // of a guest's nodes and does the one thing that is due, so events may be lost, doubled or late.
 //
+// A guest makes events as fast as it can write. However many came, it is looked at once in its turn; a turn looks at a few guests
+// and then lets the main loop do its other work.
+//
 // Owns the connection to xenstored. Borrows the rest for its whole life. Thread rule: the main thread.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,6 +53,8 @@ class XenServer {
   // Takes up living connections of an earlier service; before the shards' threads run.
   void adopt();
   AdoptedChannels& adopted() { return adopted_; }
+  // Of an adopted client that a shard cannot serve: InitWait tells it to reconnect, its pools wait. Safe as drop() is.
+  void give_up(ClientId client);
   void listen();
   // Ends a client's connection; its pools are freed. Safe to call for clients of other transports.
   void drop(ClientId client);
@@ -61,6 +67,8 @@ class XenServer {
 
   void wait();
   void take_events();
+  void serve_soon();
+  void serve_due();
   void scan();
   void forget_missing(const std::vector<uint32_t>& present);
   Guest& guest(uint32_t domid);
@@ -74,9 +82,11 @@ class XenServer {
   void connected(Guest& guest, bool resumed);
   void refuse(Guest& guest, const std::string& why);
   void not_connected(Guest& guest, const std::string& why, bool resumed);
+  void leave_pools(Guest& guest, std::function<void()> then);
   void end(Guest& guest, std::function<void()> then);
   void shut(Guest& guest, bool online);
   void apply_policy(Guest& guest);
+  void apply_name(const Guest& guest);
   bool adopt_one(Guest& guest);
   std::string read(const std::string& path);
   bool read_handshake(const Guest& guest, Handshake& out, std::string& why);
@@ -93,6 +103,9 @@ class XenServer {
   std::shared_ptr<GrantTable> grants_;
   std::unique_ptr<Events> events_;
   std::map<uint32_t, std::unique_ptr<Guest>> guests_;
+  std::set<uint32_t> due_;  // guests to be looked at
+  uint32_t last_served_ = 0;
+  bool serving_soon_ = false;
   AdoptedChannels adopted_;
 };
 

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+// Guests as the service sees them: what it does with events and nodes, on real shards and Xen's libraries in memory (fake_xen.h).
+#include "daemon/guests/xen_server.h"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "daemon/base/notify.h"
+#include "daemon/fake_xen.h"
+
+namespace tmem {
+namespace {
+
+constexpr uint32_t kDomid = 7;
+constexpr const char* kUuid = "01234567-89ab-cdef-0123-456789abcdef";
+
+struct alignas(TMEMIF_PAGE_BYTES) Page {
+  std::byte bytes[TMEMIF_PAGE_BYTES];
+};
+
+std::string back(uint32_t domid, const std::string& node) { return "backend/tmem/" + std::to_string(domid) + "/0/" + node; }
+std::string front(uint32_t domid, const std::string& node) { return "/local/domain/" + std::to_string(domid) + "/device/tmem/0/" + node; }
+
+// epoll does not take it, as where no descriptors are left.
+class DeafChannel final : public Channel {
+ public:
+  DeafChannel(ClientId client, void* memory) : Channel(client, memory, TMEMIF_RING_ORDER_MIN) {}
+  void notify() override {}
+  int wait_fd() const override { return -1; }
+  void acknowledge() override {}
+};
+
+class XenGuests : public testing::Test {
+ protected:
+  // One life of the service. The shards outlive it, as the arenas do.
+  struct Life {
+    Life(XenGuests& t) : test(t), registry({}, {}, 1), life(registry, t.shards_), server(t.io_, registry, life, t.shards_, t.config_, observer()) {
+      std::string why;
+      EXPECT_TRUE(server.open(why)) << why;
+    }
+    XenServer::Observer observer() {
+      return {[this](const ClientEntry&, uint32_t, bool) { ++attached; }, [](const ClientEntry&, bool) {}, [this](uint32_t, const std::string& why) { refused = why; }, [] {}};
+    }
+    void serve() {
+      test.shards_.start();
+      server.listen();
+    }
+    // As after a restart.
+    void adopt() {
+      test.shards_.each([&](Shard& shard) {
+        for (const ClientId id : shard.engine().clients()) registry.recovered(shard.engine().client_info(id).value());
+      });
+      EXPECT_TRUE(registry.recovery_done(0).empty());
+      server.adopt();
+    }
+    void die() {
+      test.settle();
+      test.shards_.stop();
+      server.close();
+      test.xen_.watches.clear();
+      test.xen_.events.clear();
+      test.shards_.each([](Shard& shard) {
+        for (const ClientId id : shard.engine().clients()) shard.worker().remove_channel(id);
+      });
+    }
+    ClientPolicy policy(uint32_t domid) { return registry.find(ClientId(domid))->policy; }
+
+    XenGuests& test;
+    ClientRegistry registry;
+    ClientLife life;
+    XenServer server;
+    int attached = 0;
+    std::string refused;
+  };
+
+  XenGuests() : shards_(io_, [](ClientId) {}) {
+    config_.shards = 1;
+    config_.ring_order_max = TMEMIF_RING_ORDER_MIN;
+    config_.memory_bytes = config_.memory_bytes_max = uint64_t{8} << 20;
+    xen_.granted = pages_.data();
+    xen_.granted_pages = TMEMIF_QUEUE_PAGES(TMEMIF_RING_ORDER_MIN);
+    std::map<std::string, FileDescriptor> nothing;
+    EXPECT_EQ(shards_.open(config_, nothing, notifier_), "");
+  }
+  ~XenGuests() override { shards_.stop(); }
+
+  void run_until(const std::function<bool()>& seen) {
+    const auto waiting = boost::asio::make_work_guard(io_);
+    while (!seen()) io_.run_one();
+  }
+  // Until there is nothing more to do.
+  void settle() {
+    for (int round = 0; round < 3; ++round) {
+      bool answered = false;
+      shards_.on_shards([](Shard&) {}, [&] { answered = true; });
+      run_until([&] { return answered; });
+      while (io_.poll_one() != 0) {}
+    }
+  }
+  // What dom0's agent makes.
+  void attach(uint32_t domid, const std::string& uuid = kUuid) {
+    xen_.write(back(domid, "state"), "1");
+    xen_.write(back(domid, "online"), "1");
+    xen_.write(back(domid, "guest"), "uuid=" + uuid + " name=web1");
+    xen_.write(back(domid, "policy"), "weight=100 cap-pages=512 min-pages=0 compress=1");
+    xen_.write(front(domid, "state"), "1");
+  }
+  void connect(Life& service, uint32_t domid) {
+    run_until([&] { return xen_.read(back(domid, "state")) == "2"; });
+    xen_.write(front(domid, "connect"), "version=1 queues=1 ring-order=" + std::to_string(TMEMIF_RING_ORDER_MIN));
+    xen_.write(front(domid, "queues"), "0:1");
+    xen_.write(front(domid, "identity"), "nonce=000102030405060708090a0b0c0d0e0f epoch=0 suspended=0");
+    xen_.write(front(domid, "state"), "3");
+    run_until([&] { return xen_.read(back(domid, "state")) == "4" || !service.refused.empty(); });
+    ASSERT_EQ(service.refused, "");
+    xen_.write(front(domid, "state"), "4");
+    settle();
+  }
+  boost::asio::io_context io_;
+  FakeXen xen_;
+  Config config_;
+  Notifier notifier_;
+  ShardSet shards_;
+  std::array<Page, TMEMIF_QUEUE_PAGES(TMEMIF_RING_ORDER_MIN) + 1> pages_{};
+};
+
+TEST_F(XenGuests, AGuestConnectsAndHasDom0sPolicy) {
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  connect(service, kDomid);
+  EXPECT_EQ(service.attached, 1);
+  EXPECT_EQ(service.policy(kDomid).cap_pages, 512u);
+}
+
+TEST_F(XenGuests, WhatAnOperatorSaidOutlivesTheServiceAndANewWordOfDom0Counts) {
+  Life first(*this);
+  first.serve();
+  attach(kDomid);
+  connect(first, kDomid);
+  ClientPolicy said = first.policy(kDomid);
+  said.weight = 300;
+  said.cap_pages = 0;
+  first.life.set_policy(ClientId(kDomid), said, "", [](bool written) { EXPECT_TRUE(written); });
+  first.die();
+
+  Life second(*this);
+  second.adopt();
+  shards_.each([&](Shard& shard) { EXPECT_TRUE(shard.adopt(second.server.adopted()).empty()); });
+  second.serve();
+  settle();
+  EXPECT_EQ(xen_.read(back(kDomid, "state")), "4") << "unseen by the guest";
+  EXPECT_EQ(second.policy(kDomid), said);
+  xen_.write(back(kDomid, "policy"), "weight=50 cap-pages=9 min-pages=0 compress=1");
+  settle();
+  EXPECT_EQ(second.policy(kDomid).weight, 50u);
+  EXPECT_EQ(second.policy(kDomid).cap_pages, 9u);
+}
+
+TEST_F(XenGuests, AGuestThatAShardCannotServeAfterARestartIsToldToReconnectAndItsPoolsWait) {
+  Life first(*this);
+  first.serve();
+  attach(kDomid);
+  connect(first, kDomid);
+  first.die();
+
+  Life second(*this);
+  second.adopt();
+  ASSERT_EQ(second.server.adopted().size(), 1u);
+  second.server.adopted().begin()->second[0] = std::make_unique<DeafChannel>(ClientId(kDomid), pages_.data());
+  shards_.each([&](Shard& shard) { EXPECT_EQ(shard.adopt(second.server.adopted()), std::vector<ClientId>{ClientId(kDomid)}); });
+  second.server.give_up(ClientId(kDomid));
+  EXPECT_EQ(second.registry.find(ClientId(kDomid))->state, ClientState::kRecovered);
+  second.serve();
+  settle();
+  EXPECT_EQ(xen_.read(back(kDomid, "state")), "2");
+}
+
+TEST_F(XenGuests, AGuestThatIsRenamedIsListedByItsNewName) {
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  connect(service, kDomid);
+  xen_.write(back(kDomid, "guest"), std::string("uuid=") + kUuid + " name=web2");
+  settle();
+  EXPECT_EQ(service.registry.find(ClientId(kDomid))->name, "web2");
+  shards_.stop();
+  shards_.each([](Shard& shard) { EXPECT_STREQ(shard.engine().client_info(ClientId(kDomid)).value().name.data(), "web2"); });
+}
+
+TEST_F(XenGuests, AGuestThatWritesInALoopIsLookedAtOnceForAll) {
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  connect(service, kDomid);
+  const unsigned before = xen_.reads[back(kDomid, "state")];
+  for (int i = 0; i < 900; ++i) xen_.write(front(kDomid, "x"), "1");
+  run_until([&] { return xen_.events.empty(); });
+  EXPECT_LE(xen_.reads[back(kDomid, "state")], before + 2);
+}
+
+TEST_F(XenGuests, EventsWithoutEndLeaveTheMainLoopToOthers) {
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  connect(service, kDomid);
+  bool others = false;
+  for (int i = 0; i < 100000; ++i) xen_.write(front(kDomid, "x"), "1");
+  run_until([&] { return xen_.events.size() < 100000; });
+  EXPECT_GT(xen_.events.size(), 90000u) << "one turn takes some of them";
+  boost::asio::post(io_, [&] { others = true; });
+  run_until([&] { return others; });
+  EXPECT_GT(xen_.events.size(), 90000u);
+  run_until([&] { return xen_.events.empty(); });
+}
+
+TEST_F(XenGuests, ManyGuestsAreServedInTurnsAndAllOfThem) {
+  constexpr uint32_t kGuests = 60;
+  Life service(*this);
+  for (uint32_t domid = 1; domid <= kGuests; ++domid) attach(domid);
+  const auto offered = [&] {
+    uint32_t count = 0;
+    for (uint32_t domid = 1; domid <= kGuests; ++domid) count += xen_.read(back(domid, "state")) == "2" ? 1 : 0;
+    return count;
+  };
+  service.serve();
+  bool others = false;
+  boost::asio::post(io_, [&] { others = true; });
+  run_until([&] { return others; });
+  EXPECT_LT(offered(), kGuests);
+  run_until([&] { return offered() == kGuests; });
+}
+
+}  // namespace
+}  // namespace tmem
