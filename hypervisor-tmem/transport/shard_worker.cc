@@ -28,9 +28,19 @@ void relax() {
 #endif
 }
 
+void add(RefusalStats& sum, const RefusalStats& part) {
+  constexpr uint64_t RefusalStats::* kAll[] = {
+      &RefusalStats::no_pool,       &RefusalStats::pool_exists, &RefusalStats::no_pool_slots,  &RefusalStats::bad_version,
+      &RefusalStats::bad_page_size, &RefusalStats::bad_flags,   &RefusalStats::not_authorised, &RefusalStats::not_all_queues,
+      &RefusalStats::bad_object,    &RefusalStats::no_credit};
+  static_assert(sizeof(kAll) / sizeof(kAll[0]) == sizeof(RefusalStats) / sizeof(uint64_t));
+  for (const auto counter : kAll) sum.*counter += part.*counter;
+}
+
 void add(BackendStats& sum, const BackendStats& part) {
   sum.requests += part.requests;
   sum.requests_malformed += part.requests_malformed;
+  add(sum.refused, part.refused);
   sum.doorbells_sent += part.doorbells_sent;
   sum.doorbells_saved += part.doorbells_saved;
   sum.credits_not_kept += part.credits_not_kept;

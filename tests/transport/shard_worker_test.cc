@@ -176,6 +176,18 @@ TEST_F(ShardWorkerTest, ABrokenRingCostsItsOwnClientOnly) {
   EXPECT_EQ(worker_.stats().backends.requests, 1u) << "counted over channels that are gone";
 }
 
+TEST_F(ShardWorkerTest, WhatWasRefusedIsCountedBeyondItsClient) {
+  auto a = pair(1);
+  ASSERT_TRUE(worker_.add_channel(a->channel()));
+  TestFront(a->front_memory(), 3).submit(page_request(TMEMIF_OP_GET, 0, 1, 1, 1));
+  fake_.answer = Status::kNoPool;
+  fake_.during = [&] { worker_.stop(); };
+  worker_.run();
+  EXPECT_EQ(worker_.stats().backends.refused.no_pool, 1u);
+  EXPECT_TRUE(worker_.remove_channel(ClientId(1)));
+  EXPECT_EQ(worker_.stats().backends.refused.no_pool, 1u);
+}
+
 TEST_F(ShardWorkerTest, OneBusyClientDoesNotStarveAnother) {
   auto busy = pair(1), other = pair(2);
   TestFront flood(busy->front_memory(), 3), front(other->front_memory(), 3);
