@@ -5,6 +5,7 @@ extern "C" {  // the header does not say so itself
 #include <xenstore.h>
 }
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -102,8 +103,15 @@ void XenStore::watch(const std::string& path, const std::string& token) {
 }
 
 void XenStore::allow_release_watch(Domid domain) {
-  xs_permissions list[2] = {{0, XS_PERM_NONE}, {domain, XS_PERM_READ}};
-  if (!xs_set_permissions(impl_->handle, XBT_NULL, "@releaseDomain", list, 2)) fail("set permissions of", "@releaseDomain");
+  constexpr const char* kRelease = "@releaseDomain";
+  // Domains of other drivers may have been let in, too. The first entry is the owner's.
+  unsigned count = 0;
+  const std::unique_ptr<xs_permissions, Free> now(xs_get_permissions(impl_->handle, XBT_NULL, kRelease, &count));
+  std::vector<xs_permissions> list(now.get(), now.get() + (now ? count : 0));
+  if (list.empty()) list.push_back({0, XS_PERM_NONE});
+  list.erase(std::remove_if(list.begin() + 1, list.end(), [domain](const xs_permissions& entry) { return entry.id == domain; }), list.end());
+  list.push_back({domain, XS_PERM_READ});
+  if (!xs_set_permissions(impl_->handle, XBT_NULL, kRelease, list.data(), static_cast<unsigned>(list.size()))) fail("set permissions of", kRelease);
 }
 
 std::string XenStore::control(const std::string& command, const std::vector<std::string>& arguments) {

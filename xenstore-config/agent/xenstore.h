@@ -43,7 +43,7 @@ class Store : public StoreView {
   // Runs body in a transaction, again while another writer gets in between. Throws StoreError when it cannot be committed.
   virtual void transaction(const std::function<void(StoreView&)>& body) = 0;
   virtual void watch(const std::string& path, const std::string& token) = 0;
-  // Lets domain see @releaseDomain, which xenstored tells only dom0 otherwise.
+  // Lets domain see @releaseDomain, which xenstored tells only dom0 otherwise. Who else may keeps it.
   virtual void allow_release_watch(Domid domain) = 0;
 };
 
