@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "agent/fake_store.h"
 #include "tmem/tmem_xs.h"
@@ -22,6 +23,11 @@ class Agent : public testing::Test {
     const std::string path = "/local/domain/" + std::to_string(id);
     store_.nodes[path + "/name"] = {name, {}};
     store_.nodes[path + "/vm"] = {"/vm/" + uuid, {}};
+  }
+  void write(const std::string& file, const std::string& text) {
+    const std::filesystem::path path = std::filesystem::path(place_) / file;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << text;
   }
   void destroy(Domid id) { store_.remove("/local/domain/" + std::to_string(id)); }
   Reconciler agent(bool enabled) {
@@ -176,6 +182,48 @@ TEST_F(Agent, AWishChangesWhatItNamesAndTheServiceIsToldAtOnce) {
   domain(7, "web1");
   agent(false).reconcile();
   EXPECT_EQ(back("policy"), "weight=300 cap-pages=16384 min-pages=0 compress=0") << "its next start finds it by its uuid";
+}
+
+TEST_F(Agent, GuestsThatHaveANewUuidEachTimeDoNotLeaveRecordsForEver) {
+  domain(1, "tmem");
+  auto reconciler = agent(false);
+  const auto count = [&] {
+    size_t n = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(std::string(place_) + "/records")) ++n;
+    return n;
+  };
+  write("etc/tmem.d/web1.conf", "tmem = 1\n");
+  for (int i = 0; i < 600; ++i) {
+    domain(7, "web1", "01234567-89ab-cdef-0123-456789abc" + std::to_string(100 + i));
+    reconciler.reconcile();
+  }
+  destroy(7);
+  reconciler.reconcile();
+  EXPECT_EQ(count(), kRecordsMax);
+}
+
+TEST_F(Agent, ARenamedGuestIsToldByItsNewNameWithThePolicyOfThatNameAndTheOperatorsWord) {
+  domain(1, "tmem");
+  domain(7, "web1");
+  auto reconciler = agent(true);
+  reconciler.reconcile();
+  write("etc/tmem.d/web2.conf", "tmem = 1\nweight = 250\n");
+  store_.nodes[std::string(kWishes) + "/7"] = {"attach cap=64", {}};
+  domain(7, "web2");
+  EXPECT_TRUE(reconciler.reconcile());
+  EXPECT_EQ(back("guest"), std::string("uuid=") + kUuid + " name=web2");
+  EXPECT_EQ(back("policy"), "weight=250 cap-pages=16384 min-pages=0 compress=1");
+  EXPECT_EQ(back("online"), "1");
+}
+
+TEST_F(Agent, AGuestThatArrivesFromAnotherHostIsKnownByItsOwnName) {
+  write("etc/tmem.d/web1.conf", "tmem = 1\nweight = 250\n");
+  domain(1, "tmem");
+  domain(7, "web1--incoming");
+  auto reconciler = agent(false);
+  EXPECT_TRUE(reconciler.reconcile());
+  EXPECT_EQ(back("guest"), std::string("uuid=") + kUuid + " name=web1");
+  EXPECT_EQ(back("policy"), "weight=250 cap-pages=0 min-pages=0 compress=1");
 }
 
 TEST_F(Agent, AWishEndsWithItsDomain) {

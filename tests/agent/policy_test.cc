@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 
@@ -129,6 +130,37 @@ TEST_F(PolicyFiles, TheRecordServesARenamedGuestAndLosesToAnyText) {
   EXPECT_EQ(found.policy, policy);
   file(places_.etc / "tmem.d" / "renamed.conf", "tmem=0\n");
   EXPECT_FALSE(find("renamed").policy.enabled);
+}
+
+TEST_F(PolicyFiles, OldRecordsOfGuestsThatAreGoneAreDroppedAndNoOthers) {
+  constexpr auto kDay = std::chrono::hours(24);
+  const auto uuid = [](int i) { return "01234567-89ab-cdef-0123-4567000000" + std::to_string(10 + i); };
+  const auto record = [&](int i) { return places_.records / (uuid(i) + ".conf"); };
+  for (int i = 0; i < 8; ++i) {
+    write_record(places_, uuid(i), {});
+    fs::last_write_time(record(i), fs::file_time_type::clock::now() - (20 - i) * kDay);
+  }
+  file(places_.records / "notes.conf", "not ours\n");
+  file(places_.etc / "web1.cfg", "name='web1'\nuuid='" + uuid(0) + "'\ntmem=1\n");
+  age_record(places_, uuid(2));  // it ended just now
+  EXPECT_EQ(drop_old_records(places_, {uuid(1)}, 7), 0u);
+  EXPECT_EQ(drop_old_records(places_, {uuid(1)}, 3), 3u);
+  std::vector<int> left;
+  for (int i = 0; i < 8; ++i) {
+    if (fs::exists(record(i))) left.push_back(i);
+  }
+  EXPECT_EQ(left, (std::vector<int>{0, 1, 2, 6, 7})) << "0 is named by an xl.cfg, 1 lives, 2 may be rebooting";
+  EXPECT_TRUE(fs::exists(places_.records / "notes.conf"));
+}
+
+TEST_F(PolicyFiles, TheAgentsUnitLetsItReadWhereAnXlCfgMayBe) {
+  std::ifstream unit(TMEM_SOURCE_DIR "/xenstore-config/systemd/xen-tmem-agent.service");
+  bool any = false;
+  for (std::string line; std::getline(unit, line); any = true) {
+    EXPECT_NE(line, "PrivateTmp=yes");
+    EXPECT_NE(line, "ProtectHome=yes");
+  }
+  EXPECT_TRUE(any);
 }
 
 TEST_F(PolicyFiles, AWrongFileIsAnErrorAndNoMatch) {

@@ -33,6 +33,8 @@ std::vector<Domid> domains(StoreView& store) {
   return ids;
 }
 
+std::string guest_to_node(const GuestName& name) { return "uuid=" + name.uuid + " name=" + name.name; }
+
 std::string parent(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
@@ -51,9 +53,13 @@ std::optional<Domid> find_domain(StoreView& store, const std::string& name_or_id
   return std::nullopt;
 }
 
+// A domain that xl moves is called something else until it runs at the other end; its guest is the same.
 GuestName guest_name(StoreView& store, Domid guest) {
   GuestName result;
   result.name = store.read(domain_path(guest) + "/name").value_or("");
+  for (const std::string suffix : {"--incoming", "--migratedaway"}) {
+    if (result.name.size() > suffix.size() && result.name.ends_with(suffix)) result.name.resize(result.name.size() - suffix.size());
+  }
   const std::string vm = store.read(domain_path(guest) + "/vm").value_or("");
   if (vm.rfind("/vm/", 0) == 0) result.uuid = vm.substr(4, 36);
   return result;
@@ -71,7 +77,7 @@ void attach(Store& store, Domid backend, Domid guest, const GuestName& name, con
     t.write(back + "/" TMEM_XS_FRONTEND, front, of_backend);
     t.write(back + "/" TMEM_XS_FRONTEND_ID, std::to_string(guest), of_backend);
     t.write(back + "/" TMEM_XS_ONLINE, "1", of_backend);
-    t.write(back + "/" TMEM_XS_GUEST, "uuid=" + name.uuid + " name=" + name.name, of_backend);
+    t.write(back + "/" TMEM_XS_GUEST, guest_to_node(name), of_backend);
     t.write(back + "/" TMEM_XS_POLICY, policy_to_node(policy), of_backend);
     t.write(back + "/" TMEM_XS_STATE, kInitialising, of_backend);
     t.write(front, "", of_guest);
@@ -95,11 +101,13 @@ Reconciler::Reconciler(Store& store, Options options, Log log) : store_(store), 
 
 Reconciler::Known& Reconciler::known_guest(Domid guest, const GuestName& name) {
   const auto at = known_.find(guest);
-  if (at != known_.end() && at->second.name.uuid == name.uuid) return at->second;
+  if (at != known_.end() && at->second.name == name) return at->second;
+  const bool renamed = at != known_.end() && at->second.name.uuid == name.uuid;
+  const bool tuned = renamed && at->second.tuned;
   std::vector<PolicyError> errors;
   const FoundPolicy found = find_policy(options_.places, name, options_.fallback, errors);
   for (const PolicyError& error : errors) log_(LOG_WARNING, "guest '" + name.name + "': " + error.text);
-  Known& known = known_[guest] = {name, found.policy, to_string(found.source) + (found.file.empty() ? std::string() : " " + found.file), ""};
+  Known& known = known_[guest] = {name, found.policy, to_string(found.source) + (found.file.empty() ? std::string() : " " + found.file), "", tuned};
   if (found.source == PolicySource::kGuestFile || found.source == PolicySource::kXlConfig) keep(known);
   return known;
 }
@@ -154,6 +162,8 @@ bool Reconciler::settle_attached(Domid backend, Domid guest, const Known& known)
   if (has_back && has_front && online) {
     const std::string policy = policy_to_node(known.policy);
     if (store_.read(back + "/" TMEM_XS_POLICY) != policy) store_.write(back + "/" TMEM_XS_POLICY, policy, {backend, guest});
+    const std::string who = guest_to_node(known.name);
+    if (store_.read(back + "/" TMEM_XS_GUEST) != who) store_.write(back + "/" TMEM_XS_GUEST, who, {backend, guest});
     return true;
   }
   if (has_back && !online && store_.read(back + "/" TMEM_XS_STATE) != kClosed) return false;  // closes first
@@ -194,7 +204,20 @@ void Reconciler::remove_stale(Domid backend, const std::vector<Domid>& present) 
     const auto guest = to_domid(text);
     if (!guest || gone(*guest)) store_.remove(std::string(kWishes) + "/" + text);
   }
-  for (auto it = known_.begin(); it != known_.end();) it = gone(it->first) ? known_.erase(it) : std::next(it);
+  forget_gone(gone);
+}
+
+void Reconciler::forget_gone(const std::function<bool(Domid)>& gone) {
+  const size_t before = known_.size();
+  std::vector<std::string> living;
+  for (auto it = known_.begin(); it != known_.end();) {
+    const std::string& uuid = it->second.name.uuid;
+    if (gone(it->first)) age_record(options_.places, uuid);
+    else living.push_back(uuid);
+    it = gone(it->first) ? known_.erase(it) : std::next(it);
+  }
+  const size_t dropped = known_.size() != before ? drop_old_records(options_.places, living) : 0;
+  if (dropped != 0) log_(LOG_INFO, std::to_string(dropped) + " policies of guests that are long gone are forgotten");
 }
 
 void Reconciler::adopt_backend(Domid backend) {

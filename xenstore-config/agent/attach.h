@@ -65,6 +65,7 @@ class Reconciler {
   bool settle_attached(Domid backend, Domid guest, const Known& known);
   void carry(Domid guest);
   void remove_stale(Domid backend, const std::vector<Domid>& domains);
+  void forget_gone(const std::function<bool(Domid)>& gone);
   void adopt_backend(Domid backend);
 
   Store& store_;

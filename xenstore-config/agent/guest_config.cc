@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <stdexcept>
 
 namespace tmem::agent {
@@ -65,18 +66,22 @@ std::optional<std::optional<FoundPolicy>> from_running_xl(const ConfigPlaces& pl
   return std::nullopt;
 }
 
+std::vector<fs::path> config_files(const fs::path& directory) {
+  std::error_code ignored;
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
+    if (entry.is_regular_file(ignored) && (directory.filename() == "auto" || entry.path().extension() == ".cfg")) files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
 // While xl runs with a file that cannot be found, a file of another name is this guest's only if it names its uuid.
 std::optional<FoundPolicy> from_config_files(const ConfigPlaces& places, const GuestName& guest, const std::vector<fs::path>& lost,
                                              std::vector<PolicyError>& errors) {
   std::vector<PolicyError> of_others;  // a broken file of another guest is not this guest's error
   for (const fs::path& directory : {places.etc, places.etc / "auto"}) {
-    std::error_code ignored;
-    std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(directory, ignored)) {
-      if (entry.is_regular_file(ignored) && (directory.filename() == "auto" || entry.path().extension() == ".cfg")) files.push_back(entry.path());
-    }
-    std::sort(files.begin(), files.end());
-    for (const fs::path& file : files) {
+    for (const fs::path& file : config_files(directory)) {
       const bool name_is_enough = lost.empty() || std::find(lost.begin(), lost.end(), file.filename()) != lost.end();
       auto& to = file.stem() == guest.name ? errors : of_others;
       if (auto found = match(file, {}, guest, to, name_is_enough); found && *found) return *found;
@@ -99,6 +104,17 @@ std::optional<FoundPolicy> from_text_file(const fs::path& path, PolicySource sou
   const auto policy = policy_from_text(*text, path.string(), errors);
   if (!policy) return std::nullopt;
   return FoundPolicy{*policy, source, path.string()};
+}
+
+std::set<std::string> uuids_of_config_files(const ConfigPlaces& places) {
+  std::set<std::string> uuids;
+  std::vector<PolicyError> ignored;
+  for (const fs::path& directory : {places.etc, places.etc / "auto"}) {
+    for (const fs::path& file : config_files(directory)) {
+      if (const auto config = read_xl_config(file.string(), {}, ignored)) uuids.insert(config->uuid);
+    }
+  }
+  return uuids;
 }
 
 }  // namespace
@@ -145,6 +161,28 @@ FoundPolicy find_policy(const ConfigPlaces& places, const GuestName& guest, cons
   if (!found && is_uuid(guest.uuid)) found = from_text_file(record_path(places, guest.uuid), PolicySource::kRecord, errors);
   if (!found) return {fallback, PolicySource::kDefault, {}};
   return *found;
+}
+
+void age_record(const ConfigPlaces& places, const std::string& uuid) {
+  std::error_code ignored;
+  if (is_uuid(uuid)) fs::last_write_time(record_path(places, uuid), fs::file_time_type::clock::now(), ignored);
+}
+
+size_t drop_old_records(const ConfigPlaces& places, const std::vector<std::string>& living_uuids, size_t records_max) {
+  std::error_code ignored;
+  std::vector<std::pair<fs::file_time_type, fs::path>> records;
+  for (const auto& entry : fs::directory_iterator(places.records, ignored)) {
+    const std::string uuid = entry.path().stem().string();
+    const bool lives = std::find(living_uuids.begin(), living_uuids.end(), uuid) != living_uuids.end();
+    if (entry.path().extension() == ".conf" && is_uuid(uuid) && !lives) records.emplace_back(entry.last_write_time(ignored), entry.path());
+  }
+  if (records.size() <= records_max) return 0;
+  const std::set<std::string> named = uuids_of_config_files(places);
+  std::erase_if(records, [&](const auto& record) { return named.contains(record.second.stem().string()); });
+  std::sort(records.begin(), records.end());
+  size_t dropped = 0;
+  for (; dropped + records_max < records.size(); ++dropped) fs::remove(records[dropped].second, ignored);
+  return dropped;
 }
 
 void write_record(const ConfigPlaces& places, const std::string& uuid, const GuestPolicy& policy) {
