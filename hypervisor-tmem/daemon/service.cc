@@ -203,7 +203,6 @@ void Service::start(Listening listening) {
   xen_.listen();
   offer_control_to_dom0();
   const size_t waiting = registry_.count(ClientState::kRecovered);
-  if (shards_.recovered()) event(control::Event::SERVICE_RESTARTED, nullptr, "the service was restarted; arenas were recovered");
   log(LogLevel::kInfo, "serving", {{"version", std::string_view(kVersion)}, {"shards", shards_.count()}, {"memory_bytes", memory_bytes_},
        {"recovered", shards_.recovered() ? 1 : 0}, {"clients_connected", registry_.count(ClientState::kConnected)}, {"clients_awaited", waiting},
        {"memfd_socket", std::string_view(config_.memfd_socket)}, {"control_socket", std::string_view(config_.control_socket)}});
