@@ -17,6 +17,7 @@ struct ClientSample {
   uint64_t get_corrupt = 0;
   uint64_t requests = 0;  // on its channel of now
   uint64_t epoch = 0;     // as the shard has it
+  uint64_t bytes = 0;     // its pages, compressed
 };
 
 struct ShardSample {

@@ -80,7 +80,8 @@ ShardSample sample(Shard& shard) {
   for (const ClientId id : engine.clients()) {
     const Result<ClientInfo> info = engine.client_info(id);
     if (!info) continue;
-    out.clients.push_back({id, info.value().ops.put_no_space, info.value().ops.get_corrupt, shard.queue(id).requests, info.value().epoch});
+    out.clients.push_back({id, info.value().ops.put_no_space, info.value().ops.get_corrupt, shard.queue(id).requests, info.value().epoch,
+                           info.value().space.bytes_compressed});
   }
   return out;
 }
@@ -252,6 +253,7 @@ void Service::take_samples(const std::vector<ShardSample>& samples) {
       if (entry != nullptr && part.requests != 0 && part.epoch == entry->identity().epoch && registry_.confirm(part.id)) life_.write_identity(part.id);
     }
   }
+  free_over_memory(samples);
   using Kind = MonitorEvent::Kind;
   for (const MonitorEvent& seen : monitor_.look(samples)) {
     const ClientEntry* client = registry_.find(seen.client);
@@ -262,6 +264,17 @@ void Service::take_samples(const std::vector<ShardSample>& samples) {
       case Kind::kPutRefused: event(control::Event::PUT_REFUSED, client, figure + " puts refused for want of space"); break;
       case Kind::kPageCorrupt: event(control::Event::PAGE_CORRUPT, client, figure + " pages failed their checksum and were dropped; test the host's memory"); break;
     }
+  }
+}
+
+void Service::free_over_memory(const std::vector<ShardSample>& samples) {
+  std::map<ClientId, uint64_t> bytes;
+  for (const ShardSample& shard : samples) {
+    for (const ClientSample& part : shard.clients) bytes[part.id] += part.bytes;
+  }
+  for (const ClientId id : registry_.over_memory(bytes, memory_bytes_ / 100 * config_.suspended_memory_percent)) {
+    log(LogLevel::kWarning, "pages of suspended clients take more than suspend-memory, freeing a client's", {{"client", id.value()}, {"bytes", bytes[id]}});
+    life_.free(id);
   }
 }
 

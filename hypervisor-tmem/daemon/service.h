@@ -58,6 +58,7 @@ class Service final : public ControlHost {
   void say_ready();
   void tick();
   void take_samples(const std::vector<ShardSample>& samples);
+  void free_over_memory(const std::vector<ShardSample>& samples);
   void watch_life();
   void stop();
 

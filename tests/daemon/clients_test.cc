@@ -259,6 +259,23 @@ TEST_F(Registry, SuspendedClientsAreBoundedAndExpire) {
   EXPECT_THAT(registry_.expired(700), ElementsAre(first));
 }
 
+TEST_F(Registry, SuspendedClientsThatTakeTooMuchMemoryGoInTheOrderOfTheirDeadlines) {
+  ClientRegistry registry({8, 8, 60, 600}, ClientPolicy(), 1);
+  std::vector<ClientId> id;
+  for (uint8_t i = 0; i < 5; ++i) id.push_back(registry.admit(hello_of(static_cast<uint8_t>(i + 1), 9, 0)).id);
+  registry.disconnected(id[2], true, 100);
+  registry.disconnected(id[0], true, 200);
+  registry.disconnected(id[1], true, 300);
+  registry.disconnected(id[3], true, 50);  // has nothing that could be freed
+  const std::map<ClientId, uint64_t> bytes{{id[0], 30}, {id[1], 30}, {id[2], 30}, {id[3], 0}, {id[4], 500}};
+  EXPECT_THAT(registry.over_memory(bytes, 90), IsEmpty()) << "a connected one does not count";
+  EXPECT_THAT(registry.over_memory(bytes, 40), ElementsAre(id[2], id[0]));
+  EXPECT_EQ(registry.find(id[2])->state, ClientState::kClosing);
+  EXPECT_EQ(registry.find(id[1])->state, ClientState::kSuspended);
+  EXPECT_EQ(registry.find(id[3])->state, ClientState::kSuspended);
+  EXPECT_THAT(registry.over_memory(bytes, 0), ElementsAre(id[1])) << "0: none is kept";
+}
+
 TEST_F(Registry, OnlyClientsThatAreNotConnectedCanBeForgotten) {
   const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
   EXPECT_FALSE(registry_.forget(id));

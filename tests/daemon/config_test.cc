@@ -46,6 +46,11 @@ TEST(Config, DefaultsArePercentagesOfTheHost) {
   EXPECT_EQ(config.client_cap_bytes, 0u);
 }
 
+TEST(Config, WhatSuspendedClientsMayTakeIsAPartOfTheServicesMemory) {
+  EXPECT_EQ(config_of("").suspended_memory_percent, 50u);
+  EXPECT_EQ(config_of("suspend-memory = 7%").suspended_memory_percent, 7u);
+}
+
 TEST(Config, CommentsBlanksAndWindowsLineEndsAreTaken) {
   const Config config = config_of("# c\n; c\n\n  memory =  512M \r\n\tshards=2\nlog-level = debug");
   EXPECT_EQ(config.memory_bytes, uint64_t{512} << 20);
@@ -61,7 +66,8 @@ TEST(Config, AnUnknownKeyIsNamedWithFileLineAndAGuess) {
 TEST(Config, ABadValueIsNamedWithWhatIsAllowed) {
   EXPECT_THAT(errors_of("shards = 33\n"), ElementsAre("f.conf:1: '33' is no value for 'shards'; allowed: auto (one for each CPU, at most 8), or 1 to 32"));
   for (const char* line : {"memory = 512", "memory = -1M", "memory = 101%", "memory = 7M", "memory = 99999999999999G", "shards = 0", "shards = 1x", "huge-pages = yes",
-                           "log-level = loud", "memfd-socket = relative", "ring-order-max = 2", "recover-grace =", "client-weight = 65536"}) {
+                           "log-level = loud", "memfd-socket = relative", "ring-order-max = 2", "recover-grace =", "client-weight = 65536", "suspend-memory = 1G",
+                           "suspend-memory = 101%"}) {
     EXPECT_EQ(errors_of(line).size(), 1u) << line;
   }
 }

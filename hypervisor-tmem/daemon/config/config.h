@@ -41,6 +41,7 @@ struct Config {
   uint32_t recover_grace_seconds = 0;
   uint32_t suspend_grace_seconds = 0;
   uint32_t suspended_clients_max = 0;
+  uint32_t suspended_memory_percent = 0;  // of the memory of now
   uint32_t poll_window_us = 0;
   uint32_t ring_order_max = 0;
   uint32_t clients_max = 0;

@@ -128,6 +128,13 @@ bool set_memory(Config& config, std::string_view text, const HostFigures& host) 
   return true;
 }
 
+// Of the service's memory, which may change while it runs; so it stays a part.
+bool set_suspend_memory(Config& config, std::string_view text, const HostFigures& host) {
+  return text.ends_with('%') && set_number<&Config::suspended_memory_percent, 0, 100>(config, text.substr(0, text.size() - 1), host);
+}
+
+std::string show_suspend_memory(const Config& config) { return std::to_string(config.suspended_memory_percent) + "%"; }
+
 bool set_shards(Config& config, std::string_view text, const HostFigures& host) {
   if (text == "auto") {
     config.shards = host.cpus < 1 ? 1 : host.cpus > 8 ? 8 : host.cpus;
@@ -182,6 +189,8 @@ constexpr ConfigValue kValues[] = {
      set_number<&Config::suspend_grace_seconds, 1, 31536000>, show_number<&Config::suspend_grace_seconds>},
     {{"suspend-clients", "64", "0 to 4096", "clients that may be suspended at a time; the pages of further ones are freed"},
      set_number<&Config::suspended_clients_max, 0, 4096>, show_number<&Config::suspended_clients_max>},
+    {{"suspend-memory", "50%", "0% to 100%", "the part of memory that pages of suspended clients may take; beyond it those whose time ends first are freed"},
+     set_suspend_memory, show_suspend_memory},
     {{"poll-window-us", "50", "0 to 100000 microseconds", "how long a worker polls its rings before it sleeps"},
      set_number<&Config::poll_window_us, 0, 100000>, show_number<&Config::poll_window_us>},
     {{"ring-order-max", "7", "3 to 7", "a client's queue has at most 2^this slots"}, set_number<&Config::ring_order_max, 3, 7>, show_number<&Config::ring_order_max>},

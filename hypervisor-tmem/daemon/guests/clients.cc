@@ -199,6 +199,26 @@ std::vector<ClientId> ClientRegistry::expired(uint64_t now_seconds) {
   return out;
 }
 
+std::vector<ClientId> ClientRegistry::over_memory(const std::map<ClientId, uint64_t>& bytes, uint64_t bytes_max) {
+  std::vector<ClientEntry*> away;
+  uint64_t sum = 0;
+  for (auto& [id, entry] : entries_) {
+    const auto has = bytes.find(id);
+    if (entry.state != ClientState::kSuspended || has == bytes.end() || has->second == 0) continue;
+    away.push_back(&entry);
+    sum += has->second;
+  }
+  std::stable_sort(away.begin(), away.end(), [](const ClientEntry* a, const ClientEntry* b) { return a->deadline_seconds < b->deadline_seconds; });
+  std::vector<ClientId> out;
+  for (ClientEntry* entry : away) {
+    if (sum <= bytes_max) break;
+    sum -= bytes.at(entry->id);
+    entry->state = ClientState::kClosing;
+    out.push_back(entry->id);
+  }
+  return out;
+}
+
 ClientEntry* ClientRegistry::find(ClientId id) {
   const auto at = entries_.find(id);
   return at == entries_.end() ? nullptr : &at->second;

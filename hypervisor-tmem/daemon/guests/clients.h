@@ -13,7 +13,7 @@
 //   - A uuid belongs to the user who brought it, for as long as anything of it is here, over a crash too; root, and the host
 //     for a guest, may act for anybody. Nobody else frees or claims it.
 //   - A client that vanishes is freed at once; one that said it would be back waits suspend-grace, and after a restart of the
-//     service once more; any other found in the arena after a restart waits recover-grace.
+//     service once more, as long as there are not too many of these and they do not take too much memory; any other found in the arena after a restart waits recover-grace.
 //
 // Invariants: an id and a uuid stand for one entry each. Time is an argument, in seconds of one steady clock.
 // Thread rule: the main thread.
@@ -114,6 +114,9 @@ class ClientRegistry {
   void erase(ClientId id);
   // Recovered and suspended clients whose time is over; they are kClosing now.
   std::vector<ClientId> expired(uint64_t now_seconds);
+  // Suspended clients that have to go so that all of them have no more than bytes_max: those whose time ends first. They are
+  // kClosing now. bytes: what each client has.
+  std::vector<ClientId> over_memory(const std::map<ClientId, uint64_t>& bytes, uint64_t bytes_max);
 
   ClientEntry* find(ClientId id);
   const std::map<ClientId, ClientEntry>& entries() const { return entries_; }
