@@ -45,6 +45,35 @@ TEST_F(DaemonTest, TakesWhatIsNotNeededAndSaysSo) {
   EXPECT_EQ(store_.nodes[kReport + "log"].permissions.owner, 7u);
 }
 
+TEST_F(DaemonTest, ALookBetweenIntervalsIsNoDecision) {
+  Daemon daemon = make();
+  put(kBalloon + "info/current_kb", "524288\n");
+  intervals(daemon, 1);
+  const std::string before = told("decision");
+  EXPECT_NE(before.find("reason=quiet, but not for long enough"), std::string::npos) << before;
+  daemon.step(now_ms_ += 1000, true);
+  EXPECT_EQ(told("decision"), before);
+  node(kKeys + "selfballooning", "0");
+  daemon.refresh();
+  daemon.step(now_ms_ += 1000, true);
+  EXPECT_NE(told("decision").find("reason=off"), std::string::npos) << told("decision");
+}
+
+TEST_F(DaemonTest, ARestoredDomainIsToldEverythingAgain) {
+  Daemon daemon = make();
+  put(kBalloon + "info/current_kb", "524288\n");
+  intervals(daemon, 4);
+  const std::vector<std::string> names{"state", "refused", "decision", "log"};
+  std::vector<std::string> before, after;
+  for (const std::string& name : names) before.push_back(told(name));
+  store_.remove(TMEM_SELFBALLOON_REPORT);
+  node("domid", "8");
+  daemon.refresh();  // xenstore's watches fire once in the new domain
+  for (const std::string& name : names) after.push_back(told(name));
+  EXPECT_EQ(after, before);
+  EXPECT_EQ(store_.nodes[kReport + "log"].permissions.owner, 8u);
+}
+
 TEST_F(DaemonTest, TuningActsAndIsReported) {
   Daemon daemon = make();
   node(kKeys + "selfballoon_interval", "2");

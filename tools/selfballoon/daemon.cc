@@ -38,6 +38,7 @@ void Daemon::refresh() {
     state_ = {};
     say_state();
   }
+  report_.tell_again();  // after a restore all watches fire
   if (!tuning_.refresh(store_)) return;
   log_(LOG_INFO, "tuning: " + tuning_.text());
   for (const auto& [key, reason] : tuning_.refused()) log_(LOG_WARNING, "tuning refused: " + key + ": " + reason);

@@ -8,16 +8,27 @@ namespace tmem::selfballoon {
 void Report::put(const char* node, const std::string& text) {
   const auto found = told_.find(node);
   if (found != told_.end() && found->second == text) return;
+  write(node, text);
+  told_[node] = text;
+}
+
+void Report::tell_again() {
+  for (const auto& [node, text] : told_) {
+    if (store_.read(TMEM_SELFBALLOON_REPORT "/" + node) != text) write(node, text);
+  }
+}
+
+void Report::write(const std::string& node, const std::string& text) {
   // The id is another after a restore.
   const auto self = parse_number(store_.read("domid").value_or("")).value_or(0);
   const agent::Permissions own{static_cast<agent::Domid>(self), 0};
-  store_.write(std::string(TMEM_SELFBALLOON_REPORT "/") + node, text, own);
-  told_[node] = text;
+  store_.write(TMEM_SELFBALLOON_REPORT "/" + node, text, own);
 }
 
 void Report::decision(uint64_t time_s, const Sample& sample, const Decision& decision) {
   const bool moved = decision.target_kib != sample.target_kib;
   if (!moved && any_ && decision.reason == last_reason_) return;
+  if (!moved && sample.between && decision.reason == Reason::kSettled) return;  // only the end of an interval can say so
   any_ = true;
   last_reason_ = decision.reason;
   const std::string reason = to_string(decision.reason);
