@@ -2,6 +2,7 @@
 // The public face: finds who is meant, and hands on to the parts of Engine::Impl.
 #include "tmem/engine.h"
 
+#include <algorithm>
 #include <new>
 
 #include "engine/engine_impl.h"
@@ -188,15 +189,21 @@ uint64_t Engine::work_done() const { return impl_->work_done; }
 EngineStats Engine::stats() const { return impl_->stats(); }
 std::string Engine::check_invariants() const { return impl_->check_invariants(); }
 
-// What an operator's flush would bring: payloads and slots of ephemeral pages, and the contents behind them. Empty segments
-// hold nothing at all.
+// Payloads and slots of ephemeral pages, and the contents behind them; without the pages that clients' minimums keep, each as large
+// as its client's are in the mean. Empty segments hold nothing at all.
 uint64_t Engine::Impl::freeable_bytes() const {
   uint64_t bytes = uint64_t{arena->segments_empty()} * kSegmentBytes;
   bytes += dedup.bytes() + dedup.contents() * sizeof(Slot) + pages_ephemeral * sizeof(Slot);
   for (uint32_t n = 0; n < pools.top(); ++n) {
     if (pools[n].used && !pools[n].dead && !pools[n].persistent) bytes += pools[n].bytes;
   }
-  return bytes;
+  uint64_t kept_bytes = 0;
+  for (uint32_t n = 0; n < clients.top(); ++n) {
+    const Client& client = clients[n];
+    const uint64_t kept = client.used && !client.gone ? std::min(client.pages_ephemeral, client.policy.min_pages) : 0;
+    if (kept > 0) kept_bytes += kept * sizeof(Slot) + kept * client.bytes / (client.pages_ephemeral + client.pages_persistent);
+  }
+  return bytes - std::min(bytes, kept_bytes);
 }
 
 EngineStats Engine::Impl::stats() const {

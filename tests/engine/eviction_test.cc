@@ -127,4 +127,15 @@ TEST_P(Eviction, WhatTheOperatorFlushesIsWhatWasSaidToBeFreeable) {
   EXPECT_EQ(space(b).pages_persistent, 20u);
 }
 
+TEST_P(Eviction, WhatAMinimumKeepsIsNotFreeable) {
+  ClientPolicy modest, greedy;
+  modest.min_pages = 20;
+  greedy.min_pages = 1000;
+  const ClientId a = client_with_pool(1, kEphemeral, modest), b = client_with_pool(2, kEphemeral, greedy), c = client_with_pool(3, kPersistent, modest);
+  for (uint32_t i = 0; i < 30; ++i) ASSERT_EQ(put_noise(a, handle_of(0, 1, i), i), Status::kOk);
+  for (uint32_t i = 0; i < 10; ++i) ASSERT_EQ(put(b, handle_of(0, 1, i), i), Status::kOk);
+  for (uint32_t i = 0; i < 10; ++i) ASSERT_EQ(put_noise(c, handle_of(0, 1, i), i), Status::kOk);
+  EXPECT_EQ(engine_->freeable_bytes(), 10 * (kPageBytes + 16));
+}
+
 }  // namespace tmem::test

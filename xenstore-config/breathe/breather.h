@@ -54,7 +54,7 @@ struct ServiceMemory {
   uint64_t now_kib = 0;
   uint64_t target_kib = 0;
   uint64_t max_kib = 0;     // what it can be raised to
-  uint64_t needed_kib = 0;  // cannot be dropped
+  uint64_t needed_kib = 0;  // a smaller target does not drop it: persistent pages, and what clients' minimums keep
 };
 // What the service keeps for a guest that is connected.
 struct ServiceClient {
@@ -116,6 +116,7 @@ class Breather {
 
   bool service_is_silent(const Look& seen, uint64_t now_ms);
   Look look(uint64_t now_ms);
+  uint64_t own_kib(const DomainView& domain, const ServiceMemory& service);
   void look_at_tmem(Look& seen);
   void look_at_guests(Look& seen);
   uint64_t room_kib(const Look& seen, uint64_t now_ms);

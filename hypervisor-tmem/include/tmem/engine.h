@@ -155,10 +155,13 @@ class Engine {
   uint32_t revoke_credits(ClientId client);
 
   // ---- space ----
-  // Asks for this much memory in all. Growing is immediate; shrinking proceeds by step(): ephemeral pages by weight, then
-  // compaction; persistent pages stay, and the target is then not reached.
+  // Asks for this much memory in all. Growing is immediate; shrinking proceeds by step(): records move together into fewer
+  // segments, and where they find no space there, ephemeral pages go by weight, none below its client's minimum; what stays
+  // then, and persistent pages, may keep the target from being reached.
   void set_memory_target(uint64_t bytes);
-  uint64_t freeable_bytes() const;  // what a flush of all ephemeral pages would free, and empty segments
+  // What a smaller target can free: ephemeral pages above their clients' minimums, and empty segments. An estimate where there
+  // are minimums: pages differ in size. A flush drops what minimums keep, too.
+  uint64_t freeable_bytes() const;
   // Drops the client's ephemeral pages (everyone's by weight, without a client) until so many bytes are free, in one call at
   // most kTeardownPagesPerStep pages and the rest of an extent: who wants more asks again, until no page was dropped.
   Result<Flushed> flush_ephemeral(ClientId client, uint64_t bytes);

@@ -93,8 +93,7 @@ void add_info_commands(CLI::App& app, Session& session) {
 
   for (const char* name : {"freeable", "tmem-freeable"}) {
     bool old = std::string_view(name) != "freeable";
-    CLI::App* freeable = add_reading(
-        app, session, name, old ? "xl's name for freeable" : "MiB that a flush of every ephemeral page would free, and what lies empty");
+    CLI::App* freeable = add_reading(app, session, name, old ? "xl's name for freeable" : "MiB that a smaller memory target would free, and what lies empty");
     freeable->callback([&session] { run_freeable(session); });
   }
 }
