@@ -126,6 +126,15 @@ TEST_F(BreatherTest, ARestartOfTheAgentKnowsWhatTheDomainNeedsForItself) {
   EXPECT_EQ(word_number(*host_.store.read(TMEM_XS_FLOW_STATE), "own-kib"), 100 * kMib);
 }
 
+TEST_F(BreatherTest, WhatTheServiceWasToldNotToUseIsNotTheDomainsOwnNeed) {
+  host_.service.target_kib = host_.service.now_kib = 150 * kMib;  // by set-memory, before memory was moved
+  round();
+  EXPECT_EQ(word_number(*host_.store.read(TMEM_XS_FLOW_STATE), "own-kib"), 100 * kMib + 1000 * kMib / 16);
+  host_.free = 0;
+  rounds(5);
+  EXPECT_LT(host_.domain(kTmem).current_kib, 350 * kMib);
+}
+
 TEST_F(BreatherTest, RoomIsMadeAndKeptForTheOneWhoComesAndForNobodyElse) {
   ask("7", 1100);
   round();

@@ -13,6 +13,8 @@ namespace {
 
 constexpr uint64_t kMibKib = 1024;
 constexpr uint64_t kPatienceMs = 30000;  // for who waits for memory and comes no nearer to it
+constexpr uint64_t kOwnLeastKib = 100 * kMibKib;  // as tools/stubdom/build assumes
+constexpr uint64_t kOwnPart = 16;                // of a domain's memory: what a kernel needs to keep books on it, and spare
 constexpr agent::Permissions kDom0Only{};
 
 uint64_t above(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
@@ -73,6 +75,14 @@ std::optional<uint64_t> Breather::number(const std::string& path) { return to_nu
 
 std::string Breather::name_of(Domid domain) { return agent::guest_name(store_, domain).name; }
 
+// What the tmem domain has and its service does not count on. Not all of that is the domain's own need: somebody may have lowered
+// the service's target before. So no more than its service can never have (the domain's maximum less the service's), and a part.
+uint64_t Breather::own_kib(const DomainView& domain, const ServiceMemory& service) {
+  const uint64_t static_max = number(memory_path(domain.id) + "/static-max").value_or(domain.current_kib);
+  const uint64_t bound = std::max(above(static_max, service.max_kib), kOwnLeastKib) + static_max / kOwnPart;
+  return std::min(above(domain.current_kib, service.target_kib), bound);
+}
+
 Breather::Look Breather::look(uint64_t now_ms) {
   Look seen;
   seen.free_kib = hypervisor_.free_kib();
@@ -101,7 +111,7 @@ void Breather::look_at_tmem(Look& seen) {
   if (tmem_ != id) {
     const std::string before = store_.read(TMEM_XS_FLOW_STATE).value_or("");
     const bool known = word_number(before, "tmem-domain") == *id;
-    own_kib_ = (known ? word_number(before, "own-kib") : std::nullopt).value_or(above(current, seen.service->target_kib));
+    own_kib_ = (known ? word_number(before, "own-kib") : std::nullopt).value_or(own_kib(*at, *seen.service));
     tmem_ = id;
   }
   seen.tmem_own_kib = own_kib_;
