@@ -2,8 +2,15 @@
 // The daemon over a guest's files and a xenstore in memory: tuning, refusals, reports, and when it keeps its hands off.
 #include "selfballoon/daemon.h"
 
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
 #include "agent/fake_store.h"
 #include "selfballoon/guest_files.h"
+#include "tmem/tmem_xs.h"
 
 namespace tmem::selfballoon {
 namespace {
@@ -174,6 +181,33 @@ TEST_F(DaemonTest, PagesInFrontswapComeBackByTheKernelsHandAndAreNoPressure) {
     put("sys/kernel/tmem/frontswap_loaded", std::to_string(loaded));
     daemon.step(now_ms_ += 1000, true);
   }
+}
+
+// A child with a page that the files say is swapped out.
+TEST_F(DaemonTest, DomZerosRequestBringsPagesOfASwapDiskBackWithoutWaiting) {
+  void* const at = reinterpret_cast<void*>(uintptr_t{0x20000000});
+  void* const page = mmap(at, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  ASSERT_EQ(page, at);
+  const pid_t child = fork();
+  if (child == 0) {
+    for (;;) pause();
+  }
+  const std::string proc = "proc/" + std::to_string(child) + "/";
+  put(proc + "maps", "20000000-20001000 rw-p 00000000 00:00 0\n");
+  const uint64_t swapped = uint64_t{1} << 62;
+  put(proc + "pagemap", std::string(0x20000 * 8, '\0') + std::string(reinterpret_cast<const char*>(&swapped), 8));
+  const bool may = Unswap().touch(child, {0x20000000}) == 1;
+  Daemon daemon = make();
+  node(TMEM_XS_PAGES_TARGET, "10");
+  daemon.step(now_ms_ += 1000, true);
+  EXPECT_EQ(said_.find("pages back"), std::string::npos) << "ten are there, and ten may stay";
+  node(TMEM_XS_PAGES_TARGET, "9");
+  daemon.step(now_ms_ += 1000, true);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  munmap(page, 4096);
+  if (!may) GTEST_SKIP() << "this machine does not let us reach another process";
+  EXPECT_NE(said_.find("brought 1 pages back"), std::string::npos) << said_;
 }
 
 TEST_F(DaemonTest, AMissingFileIsSaidOnceAndTriedAgain) {

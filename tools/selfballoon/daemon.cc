@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "selfballoon/parse.h"
+#include "tmem/tmem_xs.h"
 
 namespace tmem::selfballoon {
 namespace {
@@ -22,7 +23,7 @@ uint64_t wall_clock_s() { return static_cast<uint64_t>(std::time(nullptr)); }
 }  // namespace
 
 Daemon::Daemon(System& system, agent::Store& store, const Params& own, std::string run_file, bool dry_run, Log log)
-    : system_(system), store_(store), tuning_(own), report_(store), give_back_(system.path(System::kPagesTarget)), run_file_(std::move(run_file)), dry_run_(dry_run), log_(std::move(log)) {
+    : system_(system), store_(store), tuning_(own), report_(store), unswap_(system.path("proc")), give_back_(system.path(System::kPagesTarget)), run_file_(std::move(run_file)), dry_run_(dry_run), log_(std::move(log)) {
   store_.watch("memory", "selfballoon");
   if (!system_.has_pressure()) log_(LOG_NOTICE, "this kernel has no pressure stall information (boot with psi=1); refaults and swap-ins are used instead");
   refresh();
@@ -87,6 +88,8 @@ void Daemon::step(uint64_t now_ms, bool between) {
     gave_back_ = give_back_.under_way();
     const Decision decision = decide(params(), state_, sample);
     state_ = decision.next;
+    const uint64_t asked = asked_back_pages(sample);
+    if (asked > 0 && !dry_run_) bring_back(asked);
     if (decision.reason == Reason::kOff && off_) return;
     off_ = decision.reason == Reason::kOff;
     act(sample, decision);
@@ -105,6 +108,16 @@ void Daemon::act(const Sample& sample, const Decision& decision) {
     if (!dry_run_) system_.set_target(decision.target_kib);
   }
   if (decision.unswap_kib > 0 && !dry_run_) bring_back(std::min(decision.unswap_kib / kPageKib, kUnswapPagesMax));
+}
+
+// dom0 wants pages of this guest, and its kernel has no frontswap by which the module would bring them: those of the swap disk
+// come, at once, half of what is available at a time.
+uint64_t Daemon::asked_back_pages(const Sample& sample) {
+  if (system_.has_frontswap()) return 0;
+  const auto may_stay = parse_number(store_.read(TMEM_XS_PAGES_TARGET).value_or(""));
+  const uint64_t there = sample.in_tmem_kib / kPageKib;
+  if (!may_stay || there <= *may_stay) return 0;
+  return std::min({there - *may_stay, sample.available_kib / kPageKib / 2, kUnswapPagesMax});
 }
 
 // The kernel's own first, which come while we go on; then those of a swap disk.

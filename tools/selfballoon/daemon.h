@@ -39,6 +39,7 @@ class Daemon {
   uint64_t limit_kib();
   void learn_offset(uint64_t toolstack_kib);
   void act(const Sample& sample, const Decision& decision);
+  uint64_t asked_back_pages(const Sample& sample);
   void bring_back(uint64_t pages);
   void forgive(const Sample& sample);
   void say_state();

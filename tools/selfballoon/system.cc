@@ -96,6 +96,7 @@ Sample System::sample() const {
   return result;
 }
 
+bool System::has_frontswap() const { return std::filesystem::exists(root_ / kPagesTarget); }
 uint64_t System::frontswap_pages() const { return maybe_number("sys/kernel/tmem/frontswap_pages"); }
 
 uint64_t System::target_kib() const { return number(kBalloonTarget); }

@@ -26,6 +26,7 @@ class System {
 
   // All that a Sample holds but for time, limit and what the caller counts itself.
   Sample sample() const;
+  bool has_frontswap() const;        // and a module that brings its pages back
   uint64_t frontswap_pages() const;  // that the kernel itself keeps in tmem
   static constexpr const char* kPagesTarget = "sys/kernel/tmem/pages_target";
   uint64_t target_kib() const;
