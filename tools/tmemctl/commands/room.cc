@@ -51,7 +51,8 @@ void add_room_command(CLI::App& app, Session& session) {
   command->add_flag("-n,--dry-run", session.dry_run, "Say what would be done, and do nothing");
   command->add_option("SIZE", options->size, "For example 4G; a bare number is MiB")->required();
   command->add_option("--hold", options->hold_seconds, "Seconds for which the room is kept for who starts")->check(CLI::Range(1, 3600))->capture_default_str();
-  command->footer("The tmem domain gives first, down to what guests may not lose; then guests that have a minimum (memory/tmem/flow/min).\n"
+  command->footer("The tmem domain gives first, down to what guests may not lose; then guests are asked to take swapped pages back, so that it can\n"
+                  "give more; then guests that have a minimum (memory/tmem/flow/min) give memory.\n"
                   "Example: xen-tmemctl make-room 4G && xl create big.cfg");
   command->callback([options, &session] {
     try {
