@@ -46,15 +46,12 @@ TEST_P(Recovery, ADamagedKeyCostsItsOwnPageOnly) {
   ASSERT_EQ(put_noise(c, handle_of(0, 1, 1), 1), Status::kOk);
   ASSERT_EQ(put_noise(c, handle_of(0, 1, 3), 2), Status::kOk);
   edit([this](Arena& arena) {
-    const RecordView first = arena.view(first_page(arena));
-    ASSERT_EQ(first.key.index, 1u);
-    const std::array<uint32_t, 3> slot{first.key.object, first.key.index, 0};  // as in Slot, without the checksum
-    const std::vector<std::byte> bytes = memory_.snapshot();
-    const auto key = std::as_bytes(std::span(slot)).first(8);
-    auto at = bytes.begin();
-    for (uint32_t place = 0; place_codec(place) != Codec::kRaw; std::memcpy(&place, &*at - 4, 4)) at = std::search(at + 1, bytes.end(), key.begin(), key.end());
-    memory_.flip(static_cast<size_t>(at - bytes.begin()) + 4, 1);  // index 3
-    ASSERT_EQ(arena.view(first_page(arena)).key.index, 3u);
+    const RecordRef first = first_page(arena);
+    const auto payload = static_cast<size_t>(arena.view(first).payload.data() - memory_.base());
+    const size_t slot = payload / kSegmentBytes * kSegmentBytes + sizeof(SegmentHeader) + first.slot() * sizeof(Slot);
+    ASSERT_EQ(arena.view(first).key.index, 1u);
+    memory_.flip(slot + offsetof(Slot, key) + offsetof(RecordKey, index), 1);
+    ASSERT_EQ(arena.view(first).key.index, 3u);
   });
   EXPECT_EQ(get(c, handle_of(0, 1, 3), noise_of(2)), Status::kOk);
   EXPECT_EQ(get(c, handle_of(0, 1, 1), noise_of(1)), Status::kMiss);
