@@ -17,7 +17,7 @@ def scenario(lab):
     guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=128, config=["tmem=1", disks]).create()
     files = Files(lab, guest, count=8)
     hooks.swap_on_disk(guest, "/dev/xvdb")
-    job = guest.start("exec pressure 64 1000000 7")
+    job = guest.start("exec pressure 88 1000000 7")
     job.wait_line("pages written", timeout=900)
 
     for number in range(2):
