@@ -105,9 +105,8 @@ class Service(_Host):
 
     def kill(self):
         """kill -9 of the service process; its supervisor starts the next."""
-        pids = self.dom0.run("pgrep -f -- '--no-supervisor'").lines
-        self.dom0.run(f"kill -9 {pids[0]}")
-        return pids[0]
+        found = self.dom0.run("grep -ls -- '--no-superviso[r]' /proc/[0-9]*/cmdline", check=False).lines
+        self.dom0.run(f"kill -9 {found[0].split('/')[2]}")
 
 
 class Domain(_Host):
