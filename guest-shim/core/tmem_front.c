@@ -281,6 +281,7 @@ void tmem_front_consume_locked(struct tmem_front *front, struct tmem_front_queue
 			q->state = TMEM_FRONT_STATE_BROKEN;
 			return;
 		}
+		tmem_store_once(&q->answered, q->answered + 1);
 	}
 	if (q->stats.put_answered != answered)
 		prefetch_next_slot(q);

@@ -213,6 +213,7 @@ struct tmem_front_queue {
 	struct tmem_front_op *completed;   /* their done() is still to be called */
 	struct tmem_front_op **completed_end;
 	uint32_t awaited;                  /* requests in flight with an op */
+	uint32_t answered;                 /* responses so far, of all connections; read without the lock */
 	bool armed;                        /* without ops->wait(): a doorbell is asked for and has not rung */
 	bool draining;                     /* somebody is calling done()s */
 	bool leading;                      /* somebody is in ops->wait() */

@@ -40,7 +40,7 @@ static void lead(struct tmem_front *front, struct tmem_front_queue *q)
 
 static bool is_patient(struct tmem_front *front, struct tmem_front_queue *q, struct tmem_front_patience *patience)
 {
-	return tmem_front_is_patient(patience, tmem_os_now_ns(), tmem_load_once(&q->ring.response_cons), front->config.poll_ns);
+	return tmem_front_is_patient(patience, tmem_os_now_ns(), tmem_load_once(&q->answered), front->config.poll_ns);
 }
 
 static void sleep_once(struct tmem_front *front, struct tmem_front_queue *q, struct tmem_front_op *op)
