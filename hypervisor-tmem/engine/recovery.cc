@@ -286,10 +286,9 @@ bool Engine::Impl::recover_page(const RecordSummary& page, uint64_t hash) {
   bool lost = object >= objects.top() || !objects[object].used;
   lost = lost || (page.codec == Codec::kReference && dedup.record_of(content).none());
   uint32_t n = lost ? kNone : find_extent(hash, object, number);
-  if (!lost && n != kNone && !extents[n].record[slot].none()) {  // a put that a crash cut short, or the key of one is damaged
-    lost = arena->verify(extents[n].record[slot]) || !arena->verify(page.record);
-    if (!lost) remove_record(n, slot);
-  }
+  // Two of one handle: a put that a crash cut short, or the key of one is damaged.
+  const bool second = !lost && n != kNone && !extents[n].record[slot].none();
+  if (second) lost = arena->verify(extents[n].record[slot]) || !arena->verify(page.record);
   if (lost) {
     arena->kill(page.record);
     return true;
@@ -301,6 +300,7 @@ bool Engine::Impl::recover_page(const RecordSummary& page, uint64_t hash) {
     if (n == kNone) return false;
   }
   if (content != kNone) static_cast<void>(dedup.recover_reference(content));
+  if (second) remove_record(n, slot);  // after that: it may have been the only reference to the same content
   place(n, slot, page.record, page.payload_bytes);
   return true;
 }
