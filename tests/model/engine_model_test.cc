@@ -436,14 +436,17 @@ void EngineModel::must_be_last(Engine& engine, uint32_t client, const Handle& at
   ++seen_["kept"];
 }
 
-// Some bits of an arena that was left behind are others: anywhere, and at the segments' beginnings, where everything hangs.
+// Some bits of an arena that was left behind are others: anywhere, and at the segments' beginnings, where everything hangs. Seldom
+// in the arena's own header: that is refused as a whole, and then nothing is asked.
 void EngineModel::damage() {
   std::vector<std::byte> bytes = memory_->snapshot();
-  for (uint32_t flips = 1 + pick(64); flips > 0; --flips) {
-    const size_t segment = pick(static_cast<uint32_t>(bytes.size() / kSegmentBytes)) * kSegmentBytes;
+  const auto segments = static_cast<uint32_t>(bytes.size() / kSegmentBytes);  // the first is the header's
+  for (uint32_t flips = segments > 1 ? 1 + pick(64) : 0; flips > 0; --flips) {
+    const size_t segment = size_t{1 + pick(segments - 1)} * kSegmentBytes;
     const size_t at = segment + pick(pick(2) == 0 ? 8192 : static_cast<uint32_t>(kSegmentBytes));
     bytes[at] ^= std::byte{1} << pick(8);
   }
+  if (pick(16) == 0) bytes[pick(8192)] ^= std::byte{1} << pick(8);
   HeapMemory memory(GetParam().segments + 1);
   memory.restore(bytes);
   Result<std::unique_ptr<Engine>> made = Engine::create(memory, EngineConfig{(GetParam().segments + 2) * (kSegmentBytes + (64 << 10)), true}, pick(2) == 0);
