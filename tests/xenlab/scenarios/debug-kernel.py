@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A kernel that checks its sleeps, lists, objects and memory: the module comes and goes, guest and service too, nothing is reported; 5.10."""
+"""A kernel that checks its sleeps, lists, objects and memory: the module comes and goes, guest, service and tmem domain too, nothing is reported; 5.10."""
 
 import re
 
@@ -12,9 +12,10 @@ REPORTS = r"BUG[: ]|WARNING: |scheduling while atomic|ODEBUG|list_(add|del) corr
 def scenario(lab):
     kernel = kernels.hooks_kernel(debug=True)
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("files", 64), lab.Disk("swap", 96)])
-    service = tmem.Service(lab, dom0)
+    service = tmem.Domain(lab, dom0, memory=192)
     disks = f'disk=["phy:{dom0.disk("files")},xvda,w", "phy:{dom0.disk("swap")},xvdb,w"]'
-    guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=128, config=["tmem=1", disks]).create()
+    guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=128,
+                        cmdline=hooks.ROOT_STAYS, config=["tmem=1", disks]).create()
     files = Files(lab, guest, count=8)
     hooks.swap_on_disk(guest, "/dev/xvdb")
     job = guest.start("exec pressure 88 1000000 7")
@@ -41,7 +42,14 @@ def scenario(lab):
         dom0.poll(lambda more=more: hooks.count(guest, "frontswap_loaded") > more, 900, "pages that come from tmem after save and restore")
         hooks.unload(guest, timeout=900)
     lab.equal(job.code, None, f"the job's end ({job.out[-200:]})")
-    job.kill()
+
+    hooks.load(guest, "reconnect_s=5")
+    dom0.poll(lambda: hooks.count(guest, "frontswap_pages") > 1000, 900, "pages in tmem again")
+    service.domain.destroy()
+    dom0.poll(lambda: job.code is not None, 900, "the job to miss a page")
+    lab.equal((job.code, "is not" in job.out), (128 + 7, False), f"the job's end: SIGBUS and no wrong word ({job.out[-200:]})")
+    files.read("after the tmem domain has gone")
+    hooks.unload(guest, timeout=900)
     guest.run("swapoff /dev/xvdb", timeout=600)
     found = re.search(REPORTS, guest.console)
     lab.expect(found is None, f"the kernel says {found and found[0]}\n{guest.tail()}")

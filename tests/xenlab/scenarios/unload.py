@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """rmmod with a thousand pages and more in tmem, ten times, under pressure and idle, of two swap areas: all come back, right; 5.10."""
 
+from pathlib import Path
+
 from lib import hooks, tmem
 
 ROUNDS = 10
@@ -9,13 +11,19 @@ AREAS = ("/dev/xvda", "/dev/xvdb")      # the first, which is filled first, has 
 BALLAST = """mkdir -p /ballast && mount -t tmpfs -o size=1g ballast /ballast; n=0
     while [ $(awk '/MemAvailable|SwapFree/ { s += $2 } END { print s }' /proc/meminfo) -gt 12500 ]; do
         dd if=/dev/urandom of=/ballast/$n bs=64k count=4 2>/dev/null; n=$((n + 1)); done"""
+MODPROBE_D = Path(tmem.TOP) / "guest-shim/linux/boot/tmem-modprobe.conf"
+
+
+def with_modprobe(image):
+    image.program("/usr/sbin/modprobe", "/sbin/modprobe")
+    image.add("/etc/modprobe.d/tmem.conf", MODPROBE_D)
 
 
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 8), lab.Disk("swap2", 56)])
     tmem.Service(lab, dom0)
     disks = f'disk=["phy:{dom0.disk("swap")},xvda,w", "phy:{dom0.disk("swap2")},xvdb,w"]'
-    guest = hooks.guest(lab, memory=96, config=["tmem=1", disks]).create()
+    guest = hooks.guest(lab, memory=96, vcpus=2, also=with_modprobe, config=["tmem=1", disks]).create()
     for device in AREAS:
         hooks.swap_on_disk(guest, device)
     job = guest.start("exec pressure 40 1000000 7")
@@ -28,9 +36,13 @@ def scenario(lab):
             too_little_memory(lab, guest)
         if number == 1:
             interrupted(lab, guest)
+        if number == 2:
+            memory_goes(lab, guest)
         if number == ROUNDS - 1:
             job.kill(19)        # SIGSTOP: nobody frees a page but us
-        hooks.unload(guest, timeout=600)
+            guest.run("/sbin/modprobe -r tmem && ! grep '^tmem ' /proc/modules", timeout=600)
+        else:
+            hooks.unload(guest, timeout=600)
         lab.equal(job.code, None, f"the job's end in round {number + 1} ({job.out[-200:]})")
     job.kill(18)
     hooks.works_on(lab, dom0, job)
@@ -50,6 +62,20 @@ def too_little_memory(lab, guest):
     guest.run("umount /ballast", timeout=600)
     stored = hooks.count(guest, "frontswap_stored")
     guest._dom0.poll(lambda: hooks.count(guest, "frontswap_stored") > stored, 900, "a page to be stored again")
+
+
+def memory_goes(lab, guest):
+    """Others take the memory while pages come: either it was enough, or the backend stays with the rest."""
+    start = len(guest.console)
+    walk = guest.start("echo 0 >/sys/module/tmem/parameters/frontswap")
+    guest.wait_console("bringing pages back", start=start)
+    guest.run(BALLAST, timeout=600)
+    enough = walk.wait(timeout=600, check=False).code == 0
+    pages = hooks.count(guest, "frontswap_pages")
+    switch = guest.run("cat /sys/module/tmem/parameters/frontswap").out.strip()
+    lab.expect(switch == "N" and pages == 0 if enough else switch == "Y" and pages > 0,
+               f"memory went on the way: ended {'well' if enough else 'badly'} with {pages} pages left and frontswap={switch}")
+    guest.run("umount /ballast", timeout=600)
 
 
 def interrupted(lab, guest):
