@@ -14,7 +14,7 @@
 namespace tmem::tool {
 namespace {
 
-constexpr std::chrono::milliseconds kLook{50};
+constexpr std::chrono::milliseconds kLookAtRoom{50};
 
 std::string path_of(const std::string& id) { return TMEM_XS_FLOW_ROOM "/" + id; }
 
@@ -36,7 +36,7 @@ Room make_room(agent::StoreView& store, const std::string& id, uint64_t kib, uns
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_seconds);
   std::string answer;
   do {
-    std::this_thread::sleep_for(kLook);
+    std::this_thread::sleep_for(kLookAtRoom);
     answer = store.read(path_of(id) + "/" TMEM_XS_FLOW_ANSWER).value_or("");
     const std::string_view state = breathe::word(answer, "state");
     const Room room{state == "made", breathe::word_number(answer, "free-kib").value_or(0), breathe::word_number(answer, "missing-kib").value_or(0)};

@@ -5,8 +5,8 @@ from lib import hooks, kernels, tmem
 
 SORT = "/usr/bin/sort"
 # More text than the page cache can keep, sorted in more memory than the guest has.
-WRITE = "for n in 0 1 2 3 4 5 6 7; do dd if=/dev/urandom bs=64k count=24 2>/dev/null | base64 >/files/$n.txt || exit 1; done; sync"
-JOB = f"set -o pipefail; cd /files; LC_ALL=C {SORT} -S 36M --parallel=1 *.txt | md5sum; grep -c xen *.txt | md5sum; cat *.txt | md5sum"
+WRITE = "for n in 0 1 2 3 4 5 6 7; do dd if=/dev/urandom bs=64k count=34 2>/dev/null | base64 >/files/$n.txt || exit 1; done; sync"
+JOB = f"set -o pipefail; cd /files; LC_ALL=C {SORT} -S 44M --parallel=1 *.txt | md5sum; grep -c xen *.txt | md5sum; cat *.txt | md5sum"
 DISKS = ("xvda", "xvdb")
 
 
