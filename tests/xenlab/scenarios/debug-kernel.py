@@ -12,7 +12,7 @@ REPORTS = r"BUG[: ]|WARNING: |scheduling while atomic|ODEBUG|list_(add|del) corr
 def scenario(lab):
     kernel = kernels.hooks_kernel(debug=True)
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("files", 64), lab.Disk("swap", 96)])
-    service = tmem.Domain(lab, dom0, memory=192)
+    service = tmem.Domain(lab, dom0)
     disks = f'disk=["phy:{dom0.disk("files")},xvda,w", "phy:{dom0.disk("swap")},xvdb,w"]'
     guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=128,
                         cmdline=hooks.ROOT_STAYS, config=["tmem=1", disks]).create()
