@@ -225,7 +225,7 @@ TEST(Monitor, MemoryIsLowBeforeItIsFullAndIsToldOnce) {
   EXPECT_THAT(kinds(85, 0), testing::ElementsAre(Kind::kMemoryOk));
 }
 
-TEST(Monitor, RefusedPutsAndCorruptPagesAreToldWithTheirNumberAndClient) {
+TEST(Monitor, OldDefect_9_2_7_RefusedPutsAndCorruptPagesAreToldWithTheirNumberAndClient) {
   Monitor monitor;
   const ClientId id(5);
   ShardSample shard{0, 100, 0, {{id, 2, 0, 0, 0}}};

@@ -97,7 +97,7 @@ TEST_F(ShardWorkerTest, RunsWhatWasPostedBeforeItStarted) {
   EXPECT_TRUE(ran);
 }
 
-TEST_F(ShardWorkerTest, AClosureMayPostAnother) {
+TEST_F(ShardWorkerTest, OldDefect_9_2_12_AClosureMayPostAnother) {
   start();
   Latch inner;
   worker_.post([&] { worker_.post([&] { inner.open(); }); });

@@ -16,7 +16,7 @@ INSTANTIATE_TEST_SUITE_P(Xen, ChannelSuite,
                          testing::Combine(testing::Values(&xen_pair),
                                           testing::Values(TMEMIF_RING_ORDER_MIN, TMEMIF_RING_ORDER_DEFAULT)));
 
-TEST(XenHostile, AReferenceOrPortThatWasNotGivenIsARefusalWithItsReason) {
+TEST(XenHostile, OldDefect_9_2_10_AReferenceOrPortThatWasNotGivenIsARefusalWithItsReason) {
   const auto grants = GrantTable::open();
   ASSERT_TRUE(grants);
   std::string why;
