@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Both xenstored daemons: a guest is attached to the tmem domain with few nodes, doctor shows the quotas, nothing stays behind."""
+"""Both xenstored daemons: a guest is attached to the tmem domain with few nodes, doctor shows the quotas, the C one is replaced, nothing stays behind."""
 
 from lib import tmem
 
@@ -26,8 +26,15 @@ def scenario(lab):
         lab.expect(" of 1000 nodes" in findings["xen-quotas"][0]["text"], f"{store}: doctor says {findings['xen-quotas']}")
         lab.expect("'g2'" in findings["xen-guests"][0]["text"], f"{store}: doctor says {findings['xen-guests']}")
 
-        without.must_live()
-        for guest in (with_driver, without):
+        guests = [with_driver, without]
+        if store == "c":    # the other one cannot
+            updated = dom0.run("xenstore-control live-update $(which xenstored)", timeout=120)
+            lab.expect("OK" in updated.out, f"live update of xenstored said: {updated.out}{updated.err}")
+            guests.append(tmem.guest(lab, "g3", config=["tmem=1"]).create())
+            tmem.connected(guests[-1])
+        for guest in guests:
+            guest.must_live()
+        for guest in guests:
             guest.destroy()
             dom0.xs_wait_gone(f"{back}/{guest.domid}")
         dom0.poll(lambda: not service.clients(), 60, "the client of a destroyed guest to be freed")
