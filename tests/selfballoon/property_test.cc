@@ -50,6 +50,7 @@ RC_GTEST_PROP(Controller, NeverAboveTheLimitNeverBelowTheFloorNothingTakenBetwee
     RC_ASSERT(decision.target_kib <= sample.limit_kib);
     RC_ASSERT(decision.target_kib >= decision.floor_kib);
     RC_ASSERT(decision.floor_kib <= sample.limit_kib);
+    RC_ASSERT(decision.target_kib % 4 == 0u);
     if (sample.between && params.policy == Policy::kPressure && sample.target_kib <= sample.limit_kib && params.selfballooning)
       RC_ASSERT(decision.target_kib >= sample.target_kib);
     RC_ASSERT(decision.unswap_kib <= sample.in_tmem_kib);

@@ -16,6 +16,11 @@ constexpr uint64_t kStallRefaultsPart = 4;    // that many times fewer pages tha
 constexpr uint32_t kTakeStallPermille = 500;  // of them that the balloon itself may stall
 
 uint64_t above(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+// The balloon's target is whole pages: what is not would differ from what the kernel then says of it, and be set for ever.
+uint64_t whole_pages(uint64_t kib) { return kib / kPageKib * kPageKib; }
+uint64_t lowest_target_kib(uint64_t floor_kib, const Sample& sample) {
+  return whole_pages(std::min(floor_kib + kPageKib - 1, sample.limit_kib));
+}
 uint64_t since(uint64_t now, uint64_t before) { return above(now, before); }  // counters restart after a restore
 
 // Memory that the balloon counts and MemTotal does not: the kernel itself and what it set aside at boot.
@@ -47,7 +52,7 @@ uint64_t shrink_step_kib(const Params& params, const Sample& sample, State& next
 Decision decide_committed(const Params& params, const State& state, const Sample& sample) {
   Decision decision{sample.target_kib, Reason::kSettled, 0, 0, state};
   const uint64_t floor_pages = committed_floor_pages(params, sample.span_kib / kPageKib, sample.reserve_kib / kPageKib);
-  decision.floor_kib = std::min(floor_pages * kPageKib + offset_kib(sample), sample.limit_kib);
+  decision.floor_kib = lowest_target_kib(floor_pages * kPageKib + offset_kib(sample), sample);
   if (sample.between) return decision;
   decision.unswap_kib = shrink_step_kib(params, sample, decision.next);
   const uint64_t kept_kib = params.frontswap_selfshrinking ? sample.in_tmem_kib : 0;
@@ -69,7 +74,7 @@ class Pressure {
     slack_kib_ = std::max(reserve / 4, kMibKib);
     base_kib_ = offset_kib(sample) + reserve;
     const uint64_t least = std::max(sample.kernel_kib, sample.reserve_kib + params.selfballoon_min_usable_mb * kMibKib);
-    decision_.floor_kib = std::min(base_kib_ + least, sample.limit_kib);
+    decision_.floor_kib = lowest_target_kib(base_kib_ + least, sample);
   }
 
   Decision run() {
@@ -206,7 +211,7 @@ uint64_t committed_target_pages(const Params& params, uint64_t totalram_pages, u
 
 Decision decide(const Params& params, const State& state, const Sample& sample) {
   Decision decision;
-  if (!params.selfballooning) decision = {sample.limit_kib, Reason::kOff, 0, sample.limit_kib, State{}};
+  if (!params.selfballooning) decision = {sample.limit_kib, Reason::kOff, 0, whole_pages(sample.limit_kib), State{}};
   else if (params.policy == Policy::kCommitted) decision = decide_committed(params, state, sample);
   else decision = Pressure(params, state, sample).run();
 
@@ -218,6 +223,7 @@ Decision decide(const Params& params, const State& state, const Sample& sample) 
     decision.target_kib = sample.limit_kib;
     if (sample.target_kib > sample.limit_kib) decision.reason = Reason::kLimit;
   }
+  decision.target_kib = whole_pages(decision.target_kib);
   State& next = decision.next;
   next.seen = true;
   next.time_ms = sample.time_ms;

@@ -40,11 +40,18 @@ def acts_on_sizes(lab, dom0, guest):
     by_tool(guest, "selfballoon_interval", 1)
     flow.tune(guest, "selfballoon_downhysteresis", 1)
     dom0.poll(lambda: flow.settled(guest), 120, "the guest to settle")
-    held, seen = flow.current_kib(guest), flow.log(guest)
-    flow.tune(guest, "selfballoon_uphysteresis", 4)
+    held = flow.current_kib(guest)
     by_tool(guest, "pressure_reserve_percent", 60)
-    dom0.poll(lambda: len([move for move in flow.log(guest) if move not in seen and move[3] == "need has grown"]) >= 3, 120, "a new reserve to be given a quarter at a time")
     dom0.poll(lambda: flow.current_kib(guest) >= held + 32 * 1024, 120, "the new reserve to be there")
+    by_tool(guest, "pressure_reserve_percent", 20)
+    dom0.poll(lambda: flow.current_kib(guest) < held + 32 * 1024 and flow.settled(guest), 120, "what a smaller reserve leaves over to be taken")
+
+    for key, value in {"pressure_stall_permille": 1000, "pressure_refaults": 1000000, "selfballoon_uphysteresis": 4}.items():
+        flow.tune(guest, key, value)    # else a sign of pressure gives all at once
+    seen = flow.log(guest)
+    job = guest.start("exec pressure 40 1000000")
+    dom0.poll(lambda: len([move for move in flow.log(guest) if move not in seen and move[3] == "need has grown"]) >= 3, 120, "need to be given a quarter at a time")
+    job.kill()
 
     flow.tune(guest, "selfballoon_uphysteresis", 1)
     by_tool(guest, "selfballoon_reserved_mb", 140)
