@@ -23,7 +23,7 @@ def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("swap", 8), lab.Disk("swap2", 56)])
     tmem.Service(lab, dom0)
     disks = f'disk=["phy:{dom0.disk("swap")},xvda,w", "phy:{dom0.disk("swap2")},xvdb,w"]'
-    guest = hooks.guest(lab, memory=96, vcpus=2, also=with_modprobe, config=["tmem=1", disks]).create()
+    guest = hooks.guest(lab, memory=96, also=with_modprobe, config=["tmem=1", disks]).create()
     for device in AREAS:
         hooks.swap_on_disk(guest, device)
     job = guest.start("exec pressure 40 1000000 7")
