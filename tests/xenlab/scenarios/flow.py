@@ -6,7 +6,7 @@ import json
 from lib import flow, ssd, swapbench, tmem
 
 GUESTS, ROUNDS = 4, 2
-BURST, TOUCHES = 280, 20000     # of each guest: MiB, and how often it touches one of their pages
+BURST, TOUCHES = 280, 10000     # of each guest: MiB, and how often it touches one of their pages
 WANTED = 352                    # MiB of a guest that could keep its burst in memory
 HOST, DOM0 = 1664, 768          # MiB: what is left is little more than half of GUESTS * WANTED
 SERVICE = 160                   # MiB that the tmem domain starts with, some 100 of them its own; it lives of the same memory as the guests
@@ -53,7 +53,7 @@ def zram(lab, name, _):
     dom0, free = boot(lab, name)
     guests = static(lab, dom0, free)
     for guest in guests:
-        guest.run(f"echo {DISK}M > /sys/block/zram0/disksize")
+        guest.run(f"echo lz4 > /sys/block/zram0/comp_algorithm; echo {DISK}M > /sys/block/zram0/disksize")
         tmem.swap_on(guest, "/dev/zram0")
     return result(free, guests)
 
