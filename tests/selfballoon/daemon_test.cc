@@ -45,11 +45,30 @@ TEST_F(DaemonTest, TakesWhatIsNotNeededAndSaysSo) {
   Daemon daemon = make();
   put(kBalloon + "info/current_kb", "524288\n");
   intervals(daemon, 4);
+  while (daemon.taking()) daemon.go_on_taking();
   EXPECT_LT(system_.target_kib(), 524288u);
   EXPECT_NE(told("decision").find("reason=takes what was not needed"), std::string::npos) << told("decision");
   EXPECT_NE(told("log").find(" 524288 " + std::to_string(system_.target_kib()) + " takes"), std::string::npos) << told("log");
   EXPECT_NE(told("state").find("state=running psi=1 selfballoon_policy=pressure"), std::string::npos) << told("state");
   EXPECT_EQ(store_.nodes[kReport + "log"].permissions.owner, 7u);
+}
+
+TEST_F(DaemonTest, ATakeIsSpreadOverAWhileAndEndsWhereAnythingElseMovesTheBalloon) {
+  Daemon daemon = make();
+  put(kBalloon + "info/current_kb", "524288\n");
+  intervals(daemon, 4);
+  ASSERT_TRUE(daemon.taking());
+  const uint64_t first = 524288 - system_.target_kib();
+  EXPECT_GT(first, 0u);
+  EXPECT_LE(first, 1024u) << "of some 60 MiB";
+  for (int slice = 0; slice < 10; ++slice) daemon.go_on_taking();
+  EXPECT_NEAR(static_cast<double>(524288 - system_.target_kib()), static_cast<double>(first) * 11, 64);
+
+  node(kKeys + "selfballooning", "0");
+  daemon.refresh();
+  daemon.step(now_ms_ += 300, true);
+  EXPECT_FALSE(daemon.taking());
+  EXPECT_EQ(system_.target_kib(), 524288u);
 }
 
 TEST_F(DaemonTest, ALookBetweenIntervalsIsNoDecision) {

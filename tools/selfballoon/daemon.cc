@@ -17,6 +17,7 @@ constexpr const char* kToolstackTarget = "memory/target";
 constexpr const char* kOtherManager = "memory/dynamic-min";
 constexpr uint64_t kUnswapPagesMax = 16384;  // at a time: 64 MiB
 constexpr uint64_t kPageKib = 4;
+constexpr uint64_t kTakeMsMax = 2400;  // within the controller's kTakeMs, in which stalls are the balloon's own
 
 uint64_t wall_clock_s() { return static_cast<uint64_t>(std::time(nullptr)); }
 
@@ -35,6 +36,7 @@ void Daemon::refresh() {
   if (store_.read(kOtherManager)) manager = "memory/dynamic-min is there: another manager adjusts this guest";
   if (manager != left_alone_) {
     left_alone_ = manager;
+    slices_left_ = 0;
     log_(LOG_NOTICE, manager.empty() ? "memory/dynamic-min is gone; adjusts again" : manager + "; does nothing");
     state_ = {};
     say_state();
@@ -105,9 +107,23 @@ void Daemon::act(const Sample& sample, const Decision& decision) {
   if (decision.target_kib != sample.target_kib) {
     log_(decision.reason == Reason::kTakes ? LOG_DEBUG : LOG_INFO,
          "target " + std::to_string(sample.target_kib) + " -> " + std::to_string(decision.target_kib) + " KiB: " + to_string(decision.reason));
-    if (!dry_run_) system_.set_target(decision.target_kib);
+    slices_left_ = 0;
+    if (!dry_run_ && decision.reason == Reason::kTakes) {
+      goal_kib_ = decision.target_kib;
+      slices_left_ = std::min(params().selfballoon_interval * uint64_t{800}, kTakeMsMax) / kSliceMs;
+      go_on_taking();
+    } else if (!dry_run_) {
+      system_.set_target(decision.target_kib);
+    }
   }
   if (decision.unswap_kib > 0 && !dry_run_) bring_back(std::min(decision.unswap_kib / kPageKib, kUnswapPagesMax));
+}
+
+void Daemon::go_on_taking() {
+  const uint64_t now = system_.target_kib();
+  const uint64_t slice = now > goal_kib_ ? (now - goal_kib_) / slices_left_ : 0;
+  --slices_left_;
+  if (slice >= kPageKib) system_.set_target(now - slice / kPageKib * kPageKib);
 }
 
 // dom0 wants pages of this guest, and its kernel has no frontswap by which the module would bring them: those of the swap disk

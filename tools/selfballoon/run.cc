@@ -77,13 +77,17 @@ int run(Daemon& daemon, agent::XenStore& store, const System& system, const Daem
     alarm.set(daemon.params());
     pollfd fds[3] = {{store.fd(), POLLIN, 0}, {signals, POLLIN, 0}, {alarm.fd(), POLLPRI, 0}};
     const uint64_t now = now_ms();
-    poll(fds, 3, next_tick > now ? static_cast<int>(next_tick - now) : 0);
+    const uint64_t next = daemon.taking() ? std::min(next_tick, now + Daemon::kSliceMs) : next_tick;
+    poll(fds, 3, next > now ? static_cast<int>(next - now) : 0);
     if (fds[1].revents) break;
     bool told = false;
     while (store.next_event()) told = true;
     if (told) daemon.refresh();
     const bool stalls = fds[2].revents & POLLPRI, due = now_ms() >= next_tick;
-    if (!told && !stalls && !due) continue;
+    if (!told && !stalls && !due) {
+      if (daemon.taking()) daemon.go_on_taking();
+      continue;
+    }
     const uint64_t at = now_ms();
     // An interval that was made shorter counts from now on.
     next_interval = std::min(next_interval, at + daemon.params().selfballoon_interval * uint64_t{1000});
