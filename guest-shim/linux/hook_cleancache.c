@@ -3,12 +3,12 @@
  * cleancache: clean pages that leave the page cache, kept in an ephemeral pool for each file system, private or shared.
  *
  * A put comes with the page cache's lock held: it is sent if there is room for it, and dropped otherwise. Pages leave in
- * bursts, faster than the service takes them; so room is waited for, a fraction of a millisecond and only as long as the
- * service is seen to work. A put that is dropped is a flush if the pool may have an older page of that name; and a flush that
- * finds no free operation spoils the pool, which is then made anew. A page that was asked for and has not been changed since
- * has no older one: the get took it, or there was none. Such pages are marked by a number in page->private, which is nobody's
- * as long as the page has no buffers; who gives it buffers or takes them away also takes the mark. Gets wait, and take the
- * page out of the pool; without a connection they miss at once, which is no harm: as long as the page is in the page cache
+ * bursts, faster than the service takes them; so room is waited for, ten times as long as others look for an answer and only as
+ * long as the service is seen to work. A put that is dropped is a flush if the pool may have an older page of that name; and a
+ * flush that finds no free operation spoils the pool, which is then made anew. A page that was asked for and has not been changed
+ * since has no older one: the get took it, or there was none. Such pages are marked by a number in page->private, which is
+ * nobody's as long as the page has no buffers; who gives it buffers or takes them away also takes the mark. Gets wait, and take
+ * the page out of the pool; without a connection they miss at once, which is no harm: as long as the page is in the page cache
  * nobody asks, and when it leaves it is put or flushed.
  *
  * Whoever submits may complete the I/O of our swap disks, and with it lock page caches of files that lie there. So file systems on
@@ -17,7 +17,8 @@
 #include "hook.h"
 #include "swapdisk.h"
 
-#define TMEM_PUT_WAIT_NS 200000u
+#define TMEM_PUT_WAIT_POLLS 10u
+#define TMEM_PUT_WAIT_NS_MAX 10000000u
 
 /* The pool may have pages. */
 static bool tmem_cleancache_used[TMEM_HOOK_SLOTS];
@@ -91,6 +92,7 @@ static void tmem_cleancache_send_flush(struct tmem_hook_op *hook, const struct t
 
 static bool tmem_cleancache_send_put(struct tmem_front_op *op)
 {
+	const u32 wait_ns = min(TMEM_PUT_WAIT_POLLS * tmem_guest.front.config.poll_ns, TMEM_PUT_WAIT_NS_MAX);
 	u64 begin;
 
 	if (tmem_front_try_submit(&tmem_guest.front, op))
@@ -102,7 +104,7 @@ static bool tmem_cleancache_send_put(struct tmem_front_op *op)
 		cpu_relax();
 		if (tmem_front_try_submit(&tmem_guest.front, op))
 			return true;
-	} while (tmem_os_now_ns() - begin < TMEM_PUT_WAIT_NS);
+	} while (tmem_os_now_ns() - begin < wait_ns);
 	WRITE_ONCE(tmem_cleancache_stuck, true);
 	return false;
 }
