@@ -18,14 +18,17 @@ def add_daemon(image):
     image.program(path, "/usr/sbin/xen-selfballoond")
 
 
-def guest(lab, name="g1", kernel="6.1", module=False, also=(), **options):
-    """A guest with the daemon, and with the guest module where it is to swap into tmem."""
+def guest(lab, name="g1", kernel="6.1", module=False, load=True, also=(), **options):
+    """A guest with the daemon, and with the guest module where it is to swap into tmem: loaded by its init, or lying at /root/tmem.ko."""
     driver = tmem.module(kernel, lab.out) if module else None
 
     def customize(image):
         add_daemon(image)
-        if driver:
+        if driver and load:
             image.module(driver, tmem.POLL_GUEST)
+        elif driver:
+            with open(driver, "rb") as file:
+                image.add("/root/tmem.ko", file.read())
 
     return lab.guest(name, kernel=kernel, programs=["pressure", *also], customize=customize, **options)
 

@@ -33,6 +33,14 @@ def boot(lab, name, disks=()):
     return dom0, flow.host_free_mib(dom0)
 
 
+def swap_disks(lab, slower):
+    return [ssd.disk(lab, f"swap{number}", DISK, slower) for number in range(1, GUESTS + 1)]
+
+
+def swap_disk_of(dom0, guest):
+    return dom0.disk(f"swap{guest.name[1:]}")
+
+
 def static(lab, dom0, free):
     """Guests that share the host evenly, for good."""
     memory = (free - 24) // GUESTS - 4
@@ -42,10 +50,10 @@ def static(lab, dom0, free):
 
 
 def disk(lab, name, slower):
-    dom0, free = boot(lab, name, [ssd.disk(lab, f"swap{number}", DISK, slower) for number in range(1, GUESTS + 1)])
+    dom0, free = boot(lab, name, swap_disks(lab, slower))
     guests = static(lab, dom0, free)
     for guest in guests:
-        tmem.swap_on(guest, guest.plug_disk(dom0.disk(f"swap{guest.name[1:]}")))
+        tmem.swap_on(guest, guest.plug_disk(swap_disk_of(dom0, guest)))
     return result(free, guests)
 
 
@@ -59,12 +67,17 @@ def zram(lab, name, _):
 
 
 def flowing(lab, name, slower):
-    """Guests that may have what they want, and give what they do not need; the tmem domain has what nobody has."""
-    dom0, free = boot(lab, name)
+    """Guests that may have what they want, and give what they do not need; the tmem domain has what nobody has. What it refuses goes
+    to a disk of the guest. Bursts follow at once: so a need counts for three seconds, and half of what is left over is taken each second."""
+    dom0, free = boot(lab, name, swap_disks(lab, slower))
     service = tmem.Domain(lab, dom0, memory=SERVICE, maxmem=GUESTS * WANTED, options=f"poll-window-us={int(50 * slower)}", agent=False,
                           config="breathe = on\nbreathe-reserve = 24M\nbreathe-interval = 1\n")
-    config = ["tmem=1", "tmem_selfballoon=1", "tmem_selfballoon_interval=1", f"maxmem={WANTED}"]
-    guests = [flow.guest(lab, f"g{number}", module=True, also=["swapbench"], memory=140, config=config).create() for number in range(1, GUESTS + 1)]
+    config = ["tmem=1", "tmem_selfballoon=1", "tmem_selfballoon_interval=1", "tmem_selfballoon_downhysteresis=2", "tmem_pressure_window=3",
+              f"maxmem={WANTED}"]
+    guests = [flow.guest(lab, f"g{number}", module=True, load=False, also=["swapbench"], memory=140, config=config).create()
+              for number in range(1, GUESTS + 1)]
+    for guest in guests:
+        guest.run(f"insmod /root/tmem.ko disksize_mb={DISK} backing={guest.plug_disk(swap_disk_of(dom0, guest))} {tmem.POLL_GUEST}")
     service.start_agent()       # which gives to the tmem domain what no guest has: there would be nothing to build the next guest of
     for guest in guests:
         tmem.connected(guest)
