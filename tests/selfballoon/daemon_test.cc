@@ -71,6 +71,17 @@ TEST_F(DaemonTest, ATakeIsSpreadOverAWhileAndEndsWhereAnythingElseMovesTheBalloo
   EXPECT_EQ(system_.target_kib(), 524288u);
 }
 
+TEST_F(DaemonTest, TheKernelAsksXenForMemoryEachSecond) {
+  const auto delay = [&] { return std::ifstream(root_ / kBalloon / "max_schedule_delay").get(); };
+  make(true);
+  EXPECT_EQ(delay(), '3') << "a dry run moves nothing";
+  make();
+  EXPECT_EQ(delay(), '1');
+  std::filesystem::remove(root_ / kBalloon / "max_schedule_delay");
+  make();
+  EXPECT_NE(said_.find("half a minute"), std::string::npos) << said_;
+}
+
 TEST_F(DaemonTest, ALookBetweenIntervalsIsNoDecision) {
   Daemon daemon = make();
   put(kBalloon + "info/current_kb", "524288\n");

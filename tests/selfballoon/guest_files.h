@@ -25,6 +25,7 @@ class GuestFiles : public ::testing::Test {
     put("proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=77\n");
     put(kBalloon + "target_kb", "524288\n");
     put(kBalloon + "info/current_kb", "420000\n");
+    put(kBalloon + "max_schedule_delay", "32\n");
   }
   ~GuestFiles() override { std::filesystem::remove_all(root_); }
   void put(const std::string& path, const std::string& text) {

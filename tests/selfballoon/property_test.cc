@@ -14,7 +14,7 @@ Sample any_sample(uint64_t time_ms) {
   s.time_ms = time_ms;
   s.between = *rc::gen::arbitrary<bool>();
   s.limit_kib = kib();
-  s.target_kib = kib();
+  s.target_kib = kib() / 4 * 4;  // the kernel's own is whole pages
   s.current_kib = kib();
   s.total_kib = kib();
   s.available_kib = kib();
@@ -71,7 +71,7 @@ RC_GTEST_PROP(Controller, IsAFunctionOfItsArguments, ()) {
 RC_GTEST_PROP(Controller, AConstantNeedIsReachedWithoutSwinging, ()) {
   const uint64_t limit = *rc::gen::inRange<uint64_t>(64 << 10, 64 << 20);
   const uint64_t need = *rc::gen::inRange<uint64_t>(1 << 10, limit);
-  uint64_t target = *rc::gen::inRange<uint64_t>(limit / 4, limit + 1);
+  uint64_t target = *rc::gen::inRange<uint64_t>(limit / 4, limit + 1) / 4 * 4;
   State state;
   int changes = 0, direction = 0;
   uint64_t last = target;

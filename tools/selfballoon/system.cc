@@ -15,6 +15,7 @@ namespace tmem::selfballoon {
 namespace {
 
 constexpr const char* kBalloonTarget = "sys/devices/system/xen_memory/xen_memory0/target_kb";
+constexpr const char* kBalloonRetry = "sys/devices/system/xen_memory/xen_memory0/max_schedule_delay";
 constexpr const char* kBalloonCurrent = "sys/devices/system/xen_memory/xen_memory0/info/current_kb";
 constexpr size_t kFileMax = size_t{1} << 20;  // /proc/zoneinfo of a large machine has some hundred KiB
 constexpr uint64_t kPageKib = 4;
@@ -22,6 +23,16 @@ constexpr uint64_t kPageKib = 4;
 uint64_t of(const Table& table, std::string_view name) {
   const auto found = table.find(name);
   return found == table.end() ? 0 : found->second;
+}
+
+bool write_to(const std::filesystem::path& path, const std::string& value) {
+  const int fd = open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool written = write(fd, value.data(), value.size()) == static_cast<ssize_t>(value.size());
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return written;
 }
 
 [[noreturn]] void fail(const char* what, const std::filesystem::path& path) {
@@ -103,14 +114,9 @@ uint64_t System::target_kib() const { return number(kBalloonTarget); }
 
 void System::set_target(uint64_t kib) const {
   const std::filesystem::path path = root_ / kBalloonTarget;
-  const int fd = open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC);
-  if (fd < 0) fail("open", path);
-  const std::string value = std::to_string(kib) + "\n";
-  const bool written = write(fd, value.data(), value.size()) == static_cast<ssize_t>(value.size());
-  const int error = errno;
-  close(fd);
-  errno = error;
-  if (!written) fail("write", path);
+  if (!write_to(path, std::to_string(kib) + "\n")) fail("write", path);
 }
+
+bool System::retry_each_second() const { return write_to(root_ / kBalloonRetry, "1\n"); }
 
 }  // namespace tmem::selfballoon
