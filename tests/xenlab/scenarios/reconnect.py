@@ -69,5 +69,5 @@ def goes_on(lab, dom0, guest, job, files, when):
             files.read(when)
             if hooks.count(guest, name) > more:
                 break
-        lab.expect(hooks.count(guest, name) > more, f"{name} does not grow {when}")
+        lab.expect(hooks.count(guest, name) > more, f"{name} does not grow {when}\n{hooks.counters(guest)}")
     lab.equal(job.code, None, f"the job's end {when} ({job.out[-200:]})")
