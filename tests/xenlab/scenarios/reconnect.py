@@ -15,6 +15,8 @@ def scenario(lab):
     guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=56, cmdline=hooks.ROOT_STAYS,
                         config=["tmem=1", disks]).create()
     files = Files(lab, guest, count=8, mebibytes=3)
+    # Open files keep their inodes: short of memory the kernel drops others, and with an inode what cleancache has of it.
+    guest.start("exec sleep 1000000 " + " ".join(f"{number + 3}</files/f{number:02}" for number in range(7)))
     hooks.swap_on_disk(guest, "/dev/xvdb")
     hooks.load(guest, "reconnect_s=60")
     job = guest.start("exec pressure 32 1000000 7")
