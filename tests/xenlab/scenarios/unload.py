@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 """rmmod with a thousand pages and more in tmem, ten times, under pressure and idle, of two swap areas: all come back, right; 5.10."""
 
-from pathlib import Path
-
 from lib import hooks, tmem
 
 ROUNDS = 10
@@ -11,7 +9,7 @@ AREAS = ("/dev/xvda", "/dev/xvdb")      # the first, which is filled first, has 
 BALLAST = """mkdir -p /ballast && mount -t tmpfs -o size=1g ballast /ballast; n=0
     while [ $(awk '/MemAvailable|SwapFree/ { s += $2 } END { print s }' /proc/meminfo) -gt 12500 ]; do
         dd if=/dev/urandom of=/ballast/$n bs=64k count=4 2>/dev/null; n=$((n + 1)); done"""
-MODPROBE_D = Path(tmem.TOP) / "guest-shim/linux/boot/tmem-modprobe.conf"
+MODPROBE_D = tmem.TOP / "guest-shim/linux/boot/tmem-modprobe.conf"
 
 
 def with_modprobe(image):
