@@ -154,8 +154,9 @@ TEST(Pressure, WhereItHurtItDoesNotGoBelowForAWhileAndEachTimeLonger) {
   State state = calm(10, sample);
   uint32_t before = 0;
   for (int round = 0; round < 3; ++round) {
+    state.took_ms = sample.time_ms;
     sample.time_ms += 5000;
-    *sample.stall_us += 1000000;
+    *sample.stall_us += 3000000;
     state = decide({}, state, sample).next;
     EXPECT_EQ(state.hold_intervals, before == 0 ? 12 : before * 2);
     before = state.hold_intervals;
@@ -169,6 +170,17 @@ TEST(Pressure, WhereItHurtItDoesNotGoBelowForAWhileAndEachTimeLonger) {
     EXPECT_EQ(held.reason, Reason::kHolds);
     state = held.next;
   }
+}
+
+TEST(Pressure, TroubleLongAfterTheLastTakeIsNotPutDownToIt) {
+  Sample sample = quiet(1000);
+  State state = calm(10, quiet(995));
+  state.took_ms = 900000;
+  *sample.stall_us += 3000000;
+  sample.available_kib = 0;
+  EXPECT_EQ(decide({}, state, sample).next.hold_intervals, 0u);
+  state.took_ms = 980000;
+  EXPECT_GT(decide({}, state, sample).next.hold_intervals, 0u);
 }
 
 TEST(Pressure, TheFloorHoldsAgainstAnEmptyGuest) {

@@ -102,6 +102,17 @@ TEST(Trace, HotFilesAreLeftAloneAfterTheFirstMistake) {
   EXPECT_LE(guest.hurt_seconds(), 60u);
 }
 
+TEST(Trace, ABurstThatNeverHadEnoughIsOverWhenItIsOver) {
+  GuestModel guest({});
+  // A minute of more than the guest may have, as a job that swaps looks: short, then for some seconds not, again and again.
+  const auto burst = [](int s) { return s < 20 * kMinute || s >= 21 * kMinute ? anon(60) : anon(s % 20 < 4 ? 1200 : 800); };
+  int s = 0;
+  for (; s < 21 * kMinute; ++s) guest.second(burst(s));
+  EXPECT_EQ(guest.target_kib(), guest.limit_kib());
+  for (; s < 24 * kMinute; ++s) guest.second(burst(s));
+  EXPECT_LT(guest.current_kib(), guest.limit_kib() * 4 / 10) << "what it needed was never taken from it";
+}
+
 TEST(Trace, WithoutPressureStallInformationRefaultsAndSwapInsSuffice) {
   GuestModel::Shape shape;
   shape.pressure_stalls = false;

@@ -127,13 +127,20 @@ class Pressure {
     next_.calm_intervals = 0;
   }
 
+  // Trouble so soon after memory was taken is put down to that; a guest that had been left alone has simply become busier.
+  bool taking_hurt() const {
+    const uint64_t window_ms = uint64_t{params_.pressure_window} * params_.selfballoon_interval * 1000;
+    return before_.took_ms != 0 && since(sample_.time_ms, before_.took_ms) <= window_ms;
+  }
+
   // The first alarm gives one reserve, each that follows twice as much: a guest that wakes has all of it within some samples.
   void give_under_pressure(Reason reason, uint64_t wanted) {
     const uint64_t step = std::max(reserved_kib(params_, sample_), kMibKib) << std::min(next_.alarms, kAlarmsMax);
     give(reason, wanted);
     decision_.target_kib = std::max(decision_.target_kib, sample_.target_kib + step);
-    if (next_.alarms == 0) next_.backoff = std::min(next_.backoff + 1, kBackoffMax);
+    if (next_.alarms == 0 && taking_hurt()) next_.backoff = std::min(next_.backoff + 1, kBackoffMax);
     next_.alarms = std::min(next_.alarms + 1, kAlarmsMax);
+    if (next_.backoff == 0) return;
     next_.hold_kib = std::min(decision_.target_kib, sample_.limit_kib);
     next_.hold_intervals = params_.pressure_window << (next_.backoff - 1);
   }

@@ -53,7 +53,7 @@ struct State {
   uint32_t alarms = 0;            // samples under pressure in a row: each gives twice what the one before gave
   uint64_t hold_kib = 0;          // not below this ...
   uint32_t hold_intervals = 0;    // ... for so long
-  uint32_t backoff = 0;           // each alarm doubles how long
+  uint32_t backoff = 0;           // doubles how long: of alarms that came soon after memory was taken, less those long past
 
   uint64_t in_tmem_kib = 0;
   uint32_t shrink_counter = 0;
