@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is explored: every choice of up to three of the actors, and chosen fours, from each of the first states.
+// What is explored: choices of the actors, from each of the first states.
 #pragma once
 
 #include <cstddef>

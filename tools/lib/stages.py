@@ -16,6 +16,7 @@ BUILD_SECONDS_MAX = 14400
 # Lengths of the random tests: (developer's loop, default, --all). Under sanitizers a tenth of it is run.
 MODEL_OPS = (10_000, 100_000, 2_000_000)
 CRASH_ROUNDS = (3, 20, 1000)
+EXPLORED_FOURS = (5, 50, 2000)
 SIM_SECONDS = (1800, 1800, 86400)
 # What of the lab is run without --all.
 LAB_SCENARIOS = ["boot", "grants"]
@@ -35,6 +36,7 @@ def test_env(context, divisor=1):
     return {"TMEM_SEED": str(context.seed), "CTEST_PARALLEL_LEVEL": str(context.cores),
             "TMEM_MODEL_OPS": str(max(1000, length(context, MODEL_OPS) // divisor)),
             "TMEM_CRASH_ROUNDS": str(max(2, length(context, CRASH_ROUNDS) // divisor)),
+            "TMEM_EXPLORED_FOURS": str(max(2, length(context, EXPLORED_FOURS) // divisor)),
             "TMEM_SIM_SECONDS": str(max(SIM_SECONDS[0], length(context, SIM_SECONDS) // divisor))}
 
 
