@@ -45,7 +45,8 @@ TEST_F(DaemonTest, TakesWhatIsNotNeededAndSaysSo) {
   Daemon daemon = make();
   put(kBalloon + "info/current_kb", "524288\n");
   intervals(daemon, 4);
-  while (daemon.taking()) daemon.go_on_taking();
+  daemon.go_on_taking(now_ms_ += 3000);
+  EXPECT_FALSE(daemon.taking());
   EXPECT_LT(system_.target_kib(), 524288u);
   EXPECT_NE(told("decision").find("reason=takes what was not needed"), std::string::npos) << told("decision");
   EXPECT_NE(told("log").find(" 524288 " + std::to_string(system_.target_kib()) + " takes"), std::string::npos) << told("log");
@@ -58,11 +59,16 @@ TEST_F(DaemonTest, ATakeIsSpreadOverAWhileAndEndsWhereAnythingElseMovesTheBalloo
   put(kBalloon + "info/current_kb", "524288\n");
   intervals(daemon, 4);
   ASSERT_TRUE(daemon.taking());
-  const uint64_t first = 524288 - system_.target_kib();
-  EXPECT_GT(first, 0u);
-  EXPECT_LE(first, 1024u) << "of some 60 MiB";
-  for (int slice = 0; slice < 10; ++slice) daemon.go_on_taking();
-  EXPECT_NEAR(static_cast<double>(524288 - system_.target_kib()), static_cast<double>(first) * 11, 64);
+  const auto after = [&](uint64_t ms) {
+    daemon.go_on_taking(now_ms_ += ms);
+    return static_cast<double>(524288 - system_.target_kib());
+  };
+  const double slice = after(24);
+  EXPECT_GT(slice, 0);
+  EXPECT_LE(slice, 1024) << "of some 60 MiB";
+  for (int i = 0; i < 9; ++i) after(24);
+  EXPECT_NEAR(after(0), slice * 10, 64);
+  EXPECT_NEAR(after(240), slice * 20, 64) << "who was late takes what is due";
 
   node(kKeys + "selfballooning", "0");
   daemon.refresh();
@@ -201,12 +207,14 @@ TEST_F(DaemonTest, PagesInFrontswapComeBackByTheKernelsHandAndAreNoPressure) {
   put(kBalloon + "info/current_kb", "524288\n");
   Daemon daemon = make();
   intervals(daemon, 5);
+  daemon.go_on_taking(now_ms_ += 3000);
   std::string target;
   while (target.empty()) std::getline(std::ifstream(root_ / "sys/kernel/tmem/pages_target"), target);  // a child writes it
   EXPECT_EQ(target, "3800") << "a twentieth";
   put("sys/kernel/tmem/frontswap_loaded", "50000\n");
   daemon.step(now_ms_ += 1000, true);
   EXPECT_EQ(said_.find("read back"), std::string::npos) << said_;
+  ASSERT_LT(system_.target_kib(), 524288u) << "there is something to give";
   for (int loaded = 100000; said_.find("read back") == std::string::npos; loaded += 50000) {  // what comes after the child's end is
     put("sys/kernel/tmem/frontswap_loaded", std::to_string(loaded));
     daemon.step(now_ms_ += 1000, true);

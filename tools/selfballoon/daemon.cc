@@ -37,7 +37,7 @@ void Daemon::refresh() {
   if (store_.read(kOtherManager)) manager = "memory/dynamic-min is there: another manager adjusts this guest";
   if (manager != left_alone_) {
     left_alone_ = manager;
-    slices_left_ = 0;
+    take_ends_ms_ = 0;
     log_(LOG_NOTICE, manager.empty() ? "memory/dynamic-min is gone; adjusts again" : manager + "; does nothing");
     state_ = {};
     say_state();
@@ -108,11 +108,11 @@ void Daemon::act(const Sample& sample, const Decision& decision) {
   if (decision.target_kib != sample.target_kib) {
     log_(decision.reason == Reason::kTakes ? LOG_DEBUG : LOG_INFO,
          "target " + std::to_string(sample.target_kib) + " -> " + std::to_string(decision.target_kib) + " KiB: " + to_string(decision.reason));
-    slices_left_ = 0;
+    take_ends_ms_ = 0;
     if (!dry_run_ && decision.reason == Reason::kTakes) {
       goal_kib_ = decision.target_kib;
-      slices_left_ = std::min(params().selfballoon_interval * uint64_t{800}, kTakeMsMax) / kSliceMs;
-      go_on_taking();
+      took_ms_ = sample.time_ms;
+      take_ends_ms_ = sample.time_ms + std::min(params().selfballoon_interval * uint64_t{800}, kTakeMsMax);
     } else if (!dry_run_) {
       system_.set_target(decision.target_kib);
     }
@@ -120,11 +120,18 @@ void Daemon::act(const Sample& sample, const Decision& decision) {
   if (decision.unswap_kib > 0 && !dry_run_) bring_back(std::min(decision.unswap_kib / kPageKib, kUnswapPagesMax));
 }
 
-void Daemon::go_on_taking() {
-  const uint64_t now = system_.target_kib();
-  const uint64_t slice = now > goal_kib_ ? (now - goal_kib_) / slices_left_ : 0;
-  --slices_left_;
-  if (slice >= kPageKib) system_.set_target(now - slice / kPageKib * kPageKib);
+void Daemon::go_on_taking(uint64_t now_ms) {
+  const uint64_t now_kib = system_.target_kib();
+  const uint64_t left_kib = now_kib > goal_kib_ ? now_kib - goal_kib_ : 0;
+  if (now_ms >= take_ends_ms_) {
+    take_ends_ms_ = 0;
+    if (left_kib > 0) system_.set_target(goal_kib_);
+    return;
+  }
+  const uint64_t slice = left_kib * (now_ms - took_ms_) / (take_ends_ms_ - took_ms_);
+  if (slice < kPageKib) return;
+  took_ms_ = now_ms;
+  system_.set_target(now_kib - slice / kPageKib * kPageKib);
 }
 
 // dom0 wants pages of this guest, and its kernel has no frontswap by which the module would bring them: those of the swap disk

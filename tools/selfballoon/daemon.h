@@ -28,10 +28,11 @@ class Daemon {
   // One look and what follows from it. between: not the end of an interval.
   void step(uint64_t now_ms, bool between);
   // A take is spread over a while: clean pages that leave all at once come faster than any pool takes them. As long as taking()
-  // says so, go_on_taking() is due every kSliceMs; whatever else moves the balloon ends it.
+  // says so, go_on_taking() is due every kSliceMs (later where the guest is busy: it then takes more); whatever else moves the balloon
+  // ends it.
   static constexpr uint64_t kSliceMs = 20;
-  bool taking() const { return slices_left_ > 0; }
-  void go_on_taking();
+  bool taking() const { return take_ends_ms_ != 0; }
+  void go_on_taking(uint64_t now_ms);
   // xenstore told of a change below memory/.
   void refresh();
   // Everything that the toolstack allows.
@@ -65,7 +66,8 @@ class Daemon {
   bool offset_known_ = false;
   bool off_ = false;              // and everything was given back
   uint64_t goal_kib_ = 0;         // where the take under way ends
-  uint64_t slices_left_ = 0;      // of it
+  uint64_t take_ends_ms_ = 0;     // and when; 0: none is
+  uint64_t took_ms_ = 0;          // its last slice
   bool gave_back_ = false;        // pages came from frontswap since the last look
 };
 

@@ -85,7 +85,7 @@ int run(Daemon& daemon, agent::XenStore& store, const System& system, const Daem
     if (told) daemon.refresh();
     const bool stalls = fds[2].revents & POLLPRI, due = now_ms() >= next_tick;
     if (!told && !stalls && !due) {
-      if (daemon.taking()) daemon.go_on_taking();
+      if (daemon.taking()) daemon.go_on_taking(now_ms());
       continue;
     }
     const uint64_t at = now_ms();
