@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <utility>
 
 #include "agent/xenstore.h"
@@ -18,11 +19,13 @@ class FakeStore final : public Store {
   };
 
   std::optional<std::string> read(const std::string& path) override {
+    ++reads;
     const auto it = nodes.find(path);
     if (it == nodes.end()) return std::nullopt;
     return it->second.value;
   }
   std::vector<std::string> list(const std::string& path) override {
+    ++reads;
     std::vector<std::string> names;
     const std::string prefix = path + "/";
     for (auto it = nodes.lower_bound(prefix); it != nodes.end() && it->first.rfind(prefix, 0) == 0; ++it) {
@@ -50,13 +53,15 @@ class FakeStore final : public Store {
       throw;
     }
   }
-  void watch(const std::string&, const std::string&) override {}
+  void watch(const std::string& path, const std::string&) override { watched.insert(path); }
+  void unwatch(const std::string& path, const std::string&) override { watched.erase(path); }
   void allow_release_watch(Domid domain) override { release_watchers.push_back(domain); }
 
   std::map<std::string, Node> nodes;
   std::vector<Domid> release_watchers;
   bool fail_next = false;
-  int writes = 0;
+  int writes = 0, reads = 0;
+  std::set<std::string> watched;
 };
 
 }  // namespace tmem::agent

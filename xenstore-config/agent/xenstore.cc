@@ -102,6 +102,10 @@ void XenStore::watch(const std::string& path, const std::string& token) {
   if (!xs_watch(impl_->handle, path.c_str(), token.c_str())) fail("watch", path);
 }
 
+void XenStore::unwatch(const std::string& path, const std::string& token) {
+  if (!xs_unwatch(impl_->handle, path.c_str(), token.c_str()) && errno != ENOENT) fail("stop watching", path);
+}
+
 void XenStore::allow_release_watch(Domid domain) {
   constexpr const char* kRelease = "@releaseDomain";
   // Domains of other drivers may have been let in, too. The first entry is the owner's.

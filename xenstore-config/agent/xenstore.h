@@ -43,6 +43,7 @@ class Store : public StoreView {
   // Runs body in a transaction, again while another writer gets in between. Throws StoreError when it cannot be committed.
   virtual void transaction(const std::function<void(StoreView&)>& body) = 0;
   virtual void watch(const std::string& path, const std::string& token) = 0;
+  virtual void unwatch(const std::string& path, const std::string& token) = 0;  // not there is no error
   // Lets domain see @releaseDomain, which xenstored tells only dom0 otherwise. Who else may keeps it.
   virtual void allow_release_watch(Domid domain) = 0;
 };
@@ -58,6 +59,7 @@ class XenStore final : public Store {
   void remove(const std::string& path) override;
   void transaction(const std::function<void(StoreView&)>& body) override;
   void watch(const std::string& path, const std::string& token) override;
+  void unwatch(const std::string& path, const std::string& token) override;
   void allow_release_watch(Domid domain) override;
 
   // A command of xenstored's own (xenstore-control) and its answer; empty where it knows none such.

@@ -15,6 +15,7 @@
 #include "breathe/control_service.h"
 #include "breathe/hooks.h"
 #include "breathe/moving.h"
+#include "breathe/remembered_store.h"
 #include "breathe/xen_hypervisor.h"
 #include "tmem/tmem_xs.h"
 
@@ -44,6 +45,28 @@ std::string sentence(const Event& event) {
   }
   return flow::to_string(event.what);
 }
+
+// Xen's domains are those that xenstore is remembered of, and what libxl writes there is no secret.
+class ToldHypervisor final : public Hypervisor {
+ public:
+  ToldHypervisor(std::unique_ptr<Hypervisor> of, RememberedStore& store) : of_(std::move(of)), store_(store) {}
+  uint64_t free_kib() override { return of_->free_kib(); }
+  std::vector<DomainView> domains() override {
+    std::vector<DomainView> views = of_->domains();
+    std::vector<Domid> ids;
+    for (const DomainView& view : views) ids.push_back(view.id);
+    store_.keep(ids);
+    return views;
+  }
+  void set_target(Domid domain, uint64_t kib) override {
+    of_->set_target(domain, kib);
+    store_.told("/local/domain/" + std::to_string(domain) + "/memory/target");
+  }
+
+ private:
+  std::unique_ptr<Hypervisor> of_;
+  RememberedStore& store_;
+};
 
 }  // namespace
 
@@ -81,8 +104,9 @@ void Loop::run() {
 }
 
 void Loop::session(bool& told) {
-  agent::XenStore store;
-  const auto hypervisor = open_hypervisor();
+  agent::XenStore xenstore;
+  RememberedStore store(xenstore);
+  ToldHypervisor hypervisor(open_hypervisor(), store);
   const auto complain = [this](const std::string& text) { log_(LOG_WARNING, text); };
   const auto service = open_service(complain);
   Hooks hooks(options_.events_directory, kScriptMs, complain);
@@ -98,7 +122,7 @@ void Loop::session(bool& told) {
     store.write(TMEM_XS_FLOW_EVENTS, lines, {});
   };
   const auto migrates = [this](Domid domain, const std::string& name) { return is_moving(options_.proc, domain, name); };
-  Breather breather(store, *hypervisor, *service, {options_.params, options_.service_domain, migrates}, tell);
+  Breather breather(store, hypervisor, *service, {options_.params, options_.service_domain, migrates}, tell);
   store.write(TMEM_XS_FLOW, "", {});
   for (const char* path : {"@introduceDomain", "@releaseDomain", "/libxl", "/local/domain/0/memory/target", TMEM_XS_FLOW_ROOM}) store.watch(path, "flow");
   do {
@@ -106,9 +130,8 @@ void Loop::session(bool& told) {
     told = false;
     hooks.look(now_ms());
     const int rest_ms = moving ? kMovingMs : static_cast<int>(options_.interval_seconds) * 1000;
-    if (!wait(-1, kGapMs) || !wait(store.fd(), rest_ms - kGapMs)) return;
-    while (store.next_event()) {
-    }
+    if (!wait(-1, kGapMs) || !wait(xenstore.fd(), rest_ms - kGapMs)) return;
+    while (const auto event = xenstore.next_event()) store.told(event->first);
   } while (!stopping());
 }
 
