@@ -7,6 +7,7 @@ called with it held, by the machine's reader thread alone, and never sends.
 """
 
 import re
+import shlex
 import time
 
 from .base import PATIENCE, LabError
@@ -185,6 +186,9 @@ class Agent:
 
     def tail(self):
         return "\n".join(f"    | {line}" for line in self.console.splitlines()[-TAIL_LINES:]) or "    | (nothing on its console)"
+
+    def write_file(self, path, text):
+        self.run(f"mkdir -p $(dirname {shlex.quote(path)}) && cat > {shlex.quote(path)}", stdin=text)
 
     def start(self, command, on_output=None, on_exit=None):
         """Starts a shell command and returns at once; the Process can be written to, waited for, killed.

@@ -64,9 +64,6 @@ class Dom0(Agent):
         """Name -> id of the domains that xl lists."""
         return {line.split()[0]: int(line.split()[1]) for line in self.xl("list").lines[1:]}
 
-    def write_file(self, path, text):
-        self.run(f"mkdir -p $(dirname {shlex.quote(path)}) && cat > {shlex.quote(path)}", stdin=text)
-
     def xs_read(self, path):
         """The value of a xenstore node, as it is, or None where there is none."""
         result = self.run(f"xenstore-read -R {shlex.quote(path)}", check=False)

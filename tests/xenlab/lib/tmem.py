@@ -93,20 +93,24 @@ class _Host:
 
 
 class Service(_Host):
-    """xen-tmemd and xen-tmem-agent, both in dom0."""
+    """xen-tmemd as a plain program, by itself in dom0 or in an ordinary guest, and xen-tmem-agent in dom0."""
 
-    def __init__(self, lab, dom0, config="", agent=True, memory=192):
-        super().__init__(lab, dom0, f"memory = {memory}M\nxen = on\nxen-domain = 0\nshards = 1\n{POLL_SERVICE}{config}")
-        dom0.run("mkdir -p /run/xen-tmem")
-        self.daemon = dom0.start("exec xen-tmemd --supervise 2>&1")
+    def __init__(self, lab, dom0, config="", agent=True, memory=192, inside=None):
+        own = f"memory = {memory}M\nxen = on\nshards = 1\n{POLL_SERVICE}{config}"
+        super().__init__(lab, dom0, f"xen-domain = {inside.name}\n" if inside else f"{own}xen-domain = 0\n")
+        self.domain, self._place = inside, inside or dom0
+        if inside:
+            inside.write_file("/etc/xen/tmem.conf", own)
+        self._place.run("mkdir -p /run/xen-tmem")
+        self.daemon = self._place.start("exec xen-tmemd --supervise 2>&1")
         self.daemon.wait_line("serving")
         if agent:
             self.start_agent()
 
     def kill(self):
         """kill -9 of the service process; its supervisor starts the next."""
-        found = self.dom0.run("grep -ls -- '--no-superviso[r]' /proc/[0-9]*/cmdline", check=False).lines
-        self.dom0.run(f"kill -9 {found[0].split('/')[2]}")
+        found = self._place.run("grep -ls -- '--no-superviso[r]' /proc/[0-9]*/cmdline", check=False).lines
+        self._place.run(f"kill -9 {found[0].split('/')[2]}")
 
 
 class Domain(_Host):
