@@ -38,6 +38,21 @@ bool told(const HostPlan& plan, HostEvent event) {
 
 TEST(HostPolicy, TmemGetsAnEighthOfTheSurplus) { EXPECT_EQ(plan({}, {}, host()).tmem_target_kib, (500 + (1024 - 256) / 8) * kMib); }
 
+TEST(HostPolicy, TmemGrowsOnceInAWhileHoweverOftenIsLooked) {
+  HostParams params;
+  params.tmem_growth_ms = 2000;
+  HostSample sample = host();
+  HostPlan now = plan(params, {}, sample);
+  const uint64_t first = sample.tmem_current_kib = now.tmem_target_kib;
+  for (uint64_t passed = 200; passed < 2000; passed += 200) {
+    sample.time_ms += 200;
+    now = plan(params, now.next, sample);
+    EXPECT_EQ(now.tmem_target_kib, first) << passed;
+  }
+  sample.time_ms += 200;
+  EXPECT_GT(plan(params, now.next, sample).tmem_target_kib, first);
+}
+
 TEST(HostPolicy, WhatGuestsMayWakeIntoIsNotSurplus) {
   // a fifth of 400 is kept for the first; the second misses 20 only; the third is at its limit
   const HostPlan p = plan({}, {}, host({guest(1, 1000, 400), guest(2, 500, 480), guest(3, 300, 300)}));

@@ -120,6 +120,7 @@ void take_config(const tmem::Config& config, Arguments& arguments) {
   breathe.service_domain = options.backend_domain;
   breathe.interval_seconds = config.breathe_interval_seconds;
   breathe.events_directory = options.places.etc / "tmem/events.d";
+  breathe.params.tmem_growth_ms = config.breathe_interval_seconds * uint64_t{1000};
   breathe.params.reserve_kib = config.breathe_reserve_bytes / kKib;
   breathe.params.tmem_min_kib = config.breathe_min_bytes / kKib;
   if (config.breathe_max_bytes != 0) breathe.params.tmem_max_kib = config.breathe_max_bytes / kKib;

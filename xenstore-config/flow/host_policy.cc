@@ -149,8 +149,10 @@ class Planner {
       surplus -= std::min(surplus, step);
     }
     if (sample_.tmem_current_kib == 0 || surplus <= params_.slack_kib) return;
+    if (plan_.next.grew_ms && above(sample_.time_ms, *plan_.next.grew_ms) < params_.tmem_growth_ms) return;
     const uint64_t step = std::max(surplus / std::max(params_.tmem_growth_divisor, 1u), std::min(surplus, params_.slack_kib));
     plan_.tmem_target_kib = std::min(sample_.tmem_current_kib + step, std::max(params_.tmem_max_kib, sample_.tmem_current_kib));
+    if (plan_.tmem_target_kib > sample_.tmem_current_kib) plan_.next.grew_ms = sample_.time_ms;
   }
 
   void keep_maxima() {

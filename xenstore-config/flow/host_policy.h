@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct HostParams {
   uint64_t tmem_min_kib = 128 * 1024;
   uint64_t tmem_max_kib = UINT64_MAX;
   uint32_t tmem_growth_divisor = 8;       // one part of so many of the surplus at a time; giving back is immediate
+  uint64_t tmem_growth_ms = 1000;         // at least, from one such step to the next
   uint64_t slack_kib = 16 * 1024;         // differences below are let be
   uint64_t stuck_ms = 10000;              // a guest that comes no nearer to what it was asked for in so long does not obey
 };
@@ -66,6 +68,7 @@ struct Asked {
 struct HostState {
   std::map<GuestId, Progress> guests;
   std::map<GuestId, Asked> asked;
+  std::optional<uint64_t> grew_ms;  // the tmem domain, last
   bool low = false;
 };
 
