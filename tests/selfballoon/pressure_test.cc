@@ -183,6 +183,31 @@ TEST(Pressure, TroubleLongAfterTheLastTakeIsNotPutDownToIt) {
   EXPECT_GT(decide({}, state, sample).next.hold_intervals, 0u);
 }
 
+TEST(Pressure, WhatIsLoweredWhileItCountsCountsFromThereOn) {
+  Params params;
+  params.pressure_window = 64;
+  Sample sample = quiet(100);
+  State state = calm(10, quiet(95));
+  state.took_ms = 95000;
+  *sample.stall_us += 3000000;
+  sample.available_kib = 0;
+  state = decide(params, state, sample).next;
+  ASSERT_EQ(state.hold_intervals, 64u);
+  sample.available_kib = quiet(0).available_kib;
+  sample.time_ms += 5000;
+  params.pressure_window = 2;
+  EXPECT_LE(decide(params, state, sample).next.hold_intervals, 2u);
+
+  params.frontswap_inertia = 65536;
+  state = calm(10, quiet(95));
+  state.shrink_counter = params.frontswap_inertia;
+  state.in_tmem_kib = sample.in_tmem_kib = 400 * kMib;
+  *sample.stall_us = 0;
+  EXPECT_EQ(decide(params, state, sample).unswap_kib, 0u);
+  params.frontswap_inertia = 1;
+  EXPECT_GT(decide(params, state, sample).unswap_kib, 0u);
+}
+
 TEST(Pressure, TheFloorHoldsAgainstAnEmptyGuest) {
   Sample sample = quiet(0);
   State state;

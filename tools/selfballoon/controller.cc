@@ -42,6 +42,7 @@ uint64_t shrink_step_kib(const Params& params, const Sample& sample, State& next
     next.shrink_counter = params.frontswap_inertia;
     return 0;
   }
+  next.shrink_counter = std::min(next.shrink_counter, params.frontswap_inertia);  // it may have been lowered
   if (next.shrink_counter > 0 && --next.shrink_counter > 0) return 0;
   const uint64_t pages = now / kPageKib;
   return (pages <= params.frontswap_hysteresis ? pages : pages / params.frontswap_hysteresis) * kPageKib;
@@ -148,6 +149,7 @@ class Pressure {
   void quiet_interval() {
     next_.alarms = 0;
     next_.calm_intervals = std::min(next_.calm_intervals + 1, UINT32_MAX - 1);
+    next_.hold_intervals = std::min(next_.hold_intervals, next_.backoff == 0 ? 0 : params_.pressure_window << (next_.backoff - 1));
     if (next_.hold_intervals > 0) --next_.hold_intervals;
     // After as long again without trouble, trouble is thought a little less likely.
     else if (next_.backoff > 0 && next_.calm_intervals % (params_.pressure_window << next_.backoff) == 0) --next_.backoff;

@@ -53,7 +53,16 @@ def acts_on_sizes(lab, dom0, guest):
     dom0.poll(lambda: len([move for move in flow.log(guest) if move not in seen and move[3] == "need has grown"]) >= 3, 120, "need to be given a quarter at a time")
     job.kill()
 
-    flow.tune(guest, "selfballoon_uphysteresis", 1)
+    for key, value in {"selfballoon_uphysteresis": 1, "pressure_window": 64}.items():
+        flow.tune(guest, key, value)
+    dom0.poll(lambda: flow.settled(guest), 120, "the guest to settle")
+    held = flow.current_kib(guest)
+    guest.run("pressure 40 1")
+    guest.run("sleep 10")
+    lab.expect(flow.current_kib(guest) >= held + 24 * 1024, "what was needed in the last 64 seconds was taken")
+    flow.tune(guest, "pressure_window", 1)
+    dom0.poll(lambda: flow.current_kib(guest) < held + 16 * 1024, 120, "what was needed a second ago to be taken")
+
     by_tool(guest, "selfballoon_reserved_mb", 140)
     flow.tune(guest, "selfballoon_policy", "committed")
     dom0.poll(lambda: flow.decision(guest)["reason"] == "follows what is committed", 120, "the other policy to decide")
@@ -63,7 +72,7 @@ def acts_on_sizes(lab, dom0, guest):
 
 
 def acts_on_pages(lab, dom0, guest):
-    """Pages of a process that sleeps come back from tmem."""
+    """Pages of a process that sleeps come back from tmem: after how long, and how many at a time."""
     flow.tune(guest, "selfballooning", 0)
     by_tool(guest, "frontswap_selfshrinking", 0)
     dom0.poll(lambda: flow.decision(guest)["reason"].startswith("off"), 60, "everything to be given back")
@@ -75,10 +84,27 @@ def acts_on_pages(lab, dom0, guest):
     guest.run("pressure 170 1", timeout=900)
     full = swapped_kib(guest)
     lab.expect(full > 16 * 1024, f"only {full} KiB of the sleeper are swapped out")
-    flow.tune(guest, "selfballooning", 1)
-    by_tool(guest, "frontswap_selfshrinking", 1)
-    dom0.poll(lambda: swapped_kib(guest) < full // 2, 240, "the sleeper's pages to come back")
+    for key, value in {"frontswap_inertia": 65536, "frontswap_hysteresis": 64, "frontswap_selfshrinking": 1, "selfballooning": 1}.items():
+        by_tool(guest, key, value)
+    guest.run("sleep 15")
+    lab.expect(swapped_kib(guest) > full * 7 // 8, "pages came back in spite of an inertia that never ends")
+    by_tool(guest, "frontswap_inertia", 1)
+    dom0.poll(lambda: swapped_kib(guest) < full, 60, "the first pages to come back")
+    lab.expect(swapped_kib(guest) > full // 2, "more than some 64ths of the pages came back at first")
+    by_tool(guest, "frontswap_hysteresis", 1)
+    dom0.poll(lambda: swapped_kib(guest) < full // 4, 60, "all the rest to come back at once")
     sleeper.kill()
+
+
+def acts_on_signs(dom0, guest):
+    """What is taken for a sign of pressure, while a job swaps all the time."""
+    job = guest.start("exec pressure 230 1000000")
+    by_tool(guest, "pressure_reserve_percent", 60)  # a stall counts where less than the reserve is available
+    for permille, refaults, reason in ((1000, 1, "pages are read back"), (1, 1000000, "processes stall for memory")):
+        flow.tune(guest, "pressure_stall_permille", permille)
+        by_tool(guest, "pressure_refaults", refaults)
+        dom0.poll(lambda reason=reason: flow.decision(guest)["reason"] == reason, 120, f"the sign: {reason}")
+    job.kill()
 
 
 def swapped_kib(guest):
@@ -122,5 +148,6 @@ def scenario(lab):
     flow.tune(guest, "selfballoon_min_usable_mb", 0)
     dom0.poll(lambda: flow.current_kib(guest) < held - 16 * 1024, 240, "the guest to give more without the floor")
     acts_on_pages(lab, dom0, guest)
+    acts_on_signs(dom0, guest)
     flow.must_have_memory(lab, guest)
     daemon.kill(15)
