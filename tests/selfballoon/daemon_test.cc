@@ -77,6 +77,13 @@ TEST_F(DaemonTest, ATakeIsSpreadOverAWhileAndEndsWhereAnythingElseMovesTheBalloo
   EXPECT_EQ(system_.target_kib(), 524288u);
 }
 
+TEST_F(DaemonTest, AGuestThatGetsATurnOnlyAtTheEndsOfIntervalsGivesToo) {
+  Daemon daemon = make();
+  put(kBalloon + "info/current_kb", "524288\n");
+  intervals(daemon, 5);
+  EXPECT_LT(system_.target_kib(), 524288u);
+}
+
 TEST_F(DaemonTest, TheKernelAsksXenForMemoryEachSecond) {
   const auto delay = [&] { return std::ifstream(root_ / kBalloon / "max_schedule_delay").get(); };
   make(true);

@@ -83,6 +83,7 @@ uint64_t Daemon::limit_kib() {
 void Daemon::step(uint64_t now_ms, bool between) {
   if (!left_alone_.empty()) return;
   try {
+    if (taking() && !between) go_on_taking(now_ms);  // who gets a turn so rarely would begin a take each time, and end none
     Sample sample = system_.sample();
     sample.time_ms = now_ms;
     sample.between = between;
