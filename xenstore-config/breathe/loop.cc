@@ -46,7 +46,7 @@ std::string sentence(const Event& event) {
   return flow::to_string(event.what);
 }
 
-// Xen's domains are those that xenstore is remembered of, and what libxl writes there is no secret.
+// Tells the store of what changes behind its back: which domains there are, and the targets that libxl writes.
 class ToldHypervisor final : public Hypervisor {
  public:
   ToldHypervisor(std::unique_ptr<Hypervisor> of, RememberedStore& store) : of_(std::move(of)), store_(store) {}

@@ -55,9 +55,7 @@ void RememberedStore::told(const std::string& path) {
 
 void RememberedStore::forget(const std::string& path) {
   for (auto& [name, folder] : folders_) {
-    if (!is_at_or_below(path, name) && !is_at_or_below(name, path)) continue;
-    folder.values.clear();
-    folder.lists.clear();
+    if (is_at_or_below(path, name) || is_at_or_below(name, path)) folder.clear();
   }
 }
 
@@ -99,7 +97,7 @@ void RememberedStore::remove(const std::string& path) {
 
 void RememberedStore::transaction(const std::function<void(agent::StoreView&)>& body) {
   store_.transaction(body);
-  for (auto& [name, folder] : folders_) forget(name);
+  for (auto& [name, folder] : folders_) folder.clear();
 }
 
 }  // namespace tmem::breathe

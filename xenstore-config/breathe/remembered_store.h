@@ -44,6 +44,10 @@ class RememberedStore final : public agent::Store {
     bool begun = false;  // a watch fires once when it is set
     std::map<std::string, std::optional<std::string>> values;
     std::map<std::string, std::vector<std::string>> lists;
+    void clear() {
+      values.clear();
+      lists.clear();
+    }
   };
   Folder* folder_of(const std::string& path);
   void forget(const std::string& path);
