@@ -15,6 +15,8 @@
 namespace tmem::selfballoon {
 namespace {
 
+constexpr int kTries = 30000;  // a millisecond apart
+
 const std::string kKeys = TMEM_SELFBALLOON_KEYS "/", kReport = TMEM_SELFBALLOON_REPORT "/";
 
 class DaemonTest : public GuestFiles {
@@ -75,6 +77,19 @@ TEST_F(DaemonTest, ATakeIsSpreadOverAWhileAndEndsWhereAnythingElseMovesTheBalloo
   daemon.step(now_ms_ += 300, true);
   EXPECT_FALSE(daemon.taking());
   EXPECT_EQ(system_.target_kib(), 524288u);
+}
+
+TEST_F(DaemonTest, ATakeEndsWhereTheKernelMovesTheBalloonByDomZerosWord) {
+  Daemon daemon = make();
+  put(kBalloon + "info/current_kb", "524288\n");
+  intervals(daemon, 4);
+  daemon.go_on_taking(now_ms_ += 100);
+  ASSERT_TRUE(daemon.taking());
+  ASSERT_LT(system_.target_kib(), 524288u);
+  system_.set_target(600000);
+  daemon.go_on_taking(now_ms_ += 3000);
+  EXPECT_FALSE(daemon.taking());
+  EXPECT_EQ(system_.target_kib(), 600000u);
 }
 
 TEST_F(DaemonTest, AGuestThatGetsATurnOnlyAtTheEndsOfIntervalsGivesToo) {
@@ -216,16 +231,19 @@ TEST_F(DaemonTest, PagesInFrontswapComeBackByTheKernelsHandAndAreNoPressure) {
   intervals(daemon, 5);
   daemon.go_on_taking(now_ms_ += 3000);
   std::string target;
-  while (target.empty()) std::getline(std::ifstream(root_ / "sys/kernel/tmem/pages_target"), target);  // a child writes it
+  for (int tries = 0; target.empty() && tries < kTries; ++tries, usleep(1000)) {  // a child writes it
+    std::getline(std::ifstream(root_ / "sys/kernel/tmem/pages_target"), target);
+  }
   EXPECT_EQ(target, "3800") << "a twentieth";
   put("sys/kernel/tmem/frontswap_loaded", "50000\n");
   daemon.step(now_ms_ += 1000, true);
   EXPECT_EQ(said_.find("read back"), std::string::npos) << said_;
   ASSERT_LT(system_.target_kib(), 524288u) << "there is something to give";
-  for (int loaded = 100000; said_.find("read back") == std::string::npos; loaded += 50000) {  // what comes after the child's end is
-    put("sys/kernel/tmem/frontswap_loaded", std::to_string(loaded));
+  for (int i = 0; i < kTries && said_.find("read back") == std::string::npos; ++i, usleep(1000)) {
+    put("sys/kernel/tmem/frontswap_loaded", std::to_string(100000 + 50000 * i));
     daemon.step(now_ms_ += 1000, true);
   }
+  EXPECT_NE(said_.find("read back"), std::string::npos) << "what comes after the child's end";
 }
 
 // A child with a page that the files say is swapped out.

@@ -5,7 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
 
 #include "selfballoon/unswap.h"
 
@@ -53,6 +58,39 @@ TEST(Unswap, TouchingChangesNothingButMakesPagesPresent) {
   EXPECT_EQ(status, 0);
   EXPECT_EQ(Unswap().touch(child, {address}), 0u) << "a process that is gone";
   munmap(pages, 8192);
+}
+
+// A tree of two: one who is said to map 96 TiB, with nothing there, and a child with a page that is said to be swapped out.
+TEST(Unswap, WhoMapsTerabytesHoldsUpNobody) {
+  void* const at = reinterpret_cast<void*>(uintptr_t{0x20000000});
+  ASSERT_EQ(mmap(at, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0), at);
+  const pid_t child = fork();
+  if (child == 0) {
+    for (;;) pause();
+  }
+  const std::filesystem::path proc = std::filesystem::temp_directory_path() / ("unswap." + std::to_string(getpid()));
+  const auto tell = [&](pid_t pid, const std::string& maps, uint64_t entries) {
+    const std::filesystem::path of = proc / std::to_string(pid);
+    std::filesystem::create_directories(of);
+    std::ofstream(of / "maps") << maps << " rw-p 00000000 00:00 0\n";
+    std::ofstream(of / "pagemap") << "";
+    std::filesystem::resize_file(of / "pagemap", entries * 8);
+    return of / "pagemap";
+  };
+  tell(1, "1000-600000001000", uint64_t{0x600000001});
+  const uint64_t swapped = uint64_t{1} << 62;
+  std::fstream(tell(child, "20000000-20001000", 0x20001)).seekp(0x20000 * 8).write(reinterpret_cast<const char*>(&swapped), 8);
+  const bool may = Unswap().touch(child, {0x20000000}) == 1;
+
+  Unswap unswap(proc);
+  EXPECT_EQ(unswap.bring_back(100, std::chrono::milliseconds{20}), 0u) << "the first has had all of the time";
+  const size_t back = unswap.bring_back(100, std::chrono::milliseconds{20});
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  munmap(at, 4096);
+  std::filesystem::remove_all(proc);
+  if (!may) GTEST_SKIP() << "this machine does not let us reach another process";
+  EXPECT_EQ(back, 1u) << "the other's turn";
 }
 
 TEST(Unswap, AProcTreeWithoutProcessesBringsNothing) { EXPECT_EQ(Unswap("/nonexistent").bring_back(100), 0u); }

@@ -11,6 +11,7 @@ constexpr uint64_t kMibKib = 1024;
 constexpr uint64_t kMibPages = kMibKib / kPageKib;
 constexpr uint32_t kBackoffMax = 7;   // a hold lasts at most 64 windows
 constexpr uint32_t kAlarmsMax = 16;
+constexpr uint64_t kLookMsMin = 100;           // looks that come sooner after each other are counted as if they did not
 constexpr uint64_t kTakeMs = 3000;            // in which a balloon reaches its target, or never
 constexpr uint64_t kStallRefaultsPart = 4;    // that many times fewer pages than pressure_refaults, where processes stall too
 constexpr uint32_t kTakeStallPermille = 500;  // of them that the balloon itself may stall
@@ -104,7 +105,7 @@ class Pressure {
   // kSettled: quiet.
   Reason pressure() const {
     if (!before_.seen) return Reason::kSettled;
-    const uint64_t elapsed_ms = std::max<uint64_t>(since(sample_.time_ms, before_.time_ms), 1);
+    const uint64_t elapsed_ms = std::max<uint64_t>(since(sample_.time_ms, before_.time_ms), kLookMsMin);
     const uint64_t pages = since(sample_.refaults_pages, before_.refaults_pages) + since(sample_.swapins_pages, before_.swapins_pages);
     if (stalls(elapsed_ms, pages)) return Reason::kStalls;
     return pages * 1000 > elapsed_ms * params_.pressure_refaults ? Reason::kRefaults : Reason::kSettled;

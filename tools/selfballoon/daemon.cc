@@ -113,6 +113,7 @@ void Daemon::act(const Sample& sample, const Decision& decision) {
     if (!dry_run_ && decision.reason == Reason::kTakes) {
       goal_kib_ = decision.target_kib;
       took_ms_ = sample.time_ms;
+      took_to_kib_ = sample.target_kib;
       take_ends_ms_ = sample.time_ms + std::min(params().selfballoon_interval * uint64_t{800}, kTakeMsMax);
     } else if (!dry_run_) {
       system_.set_target(decision.target_kib);
@@ -123,6 +124,10 @@ void Daemon::act(const Sample& sample, const Decision& decision) {
 
 void Daemon::go_on_taking(uint64_t now_ms) {
   const uint64_t now_kib = system_.target_kib();
+  if (now_kib != took_to_kib_) {
+    take_ends_ms_ = 0;
+    return;
+  }
   const uint64_t left_kib = now_kib > goal_kib_ ? now_kib - goal_kib_ : 0;
   if (now_ms >= take_ends_ms_) {
     take_ends_ms_ = 0;
@@ -132,7 +137,8 @@ void Daemon::go_on_taking(uint64_t now_ms) {
   const uint64_t slice = left_kib * (now_ms - took_ms_) / (take_ends_ms_ - took_ms_);
   if (slice < kPageKib) return;
   took_ms_ = now_ms;
-  system_.set_target(now_kib - slice / kPageKib * kPageKib);
+  took_to_kib_ = now_kib - slice / kPageKib * kPageKib;
+  system_.set_target(took_to_kib_);
 }
 
 // dom0 wants pages of this guest, and its kernel has no frontswap by which the module would bring them: those of the swap disk

@@ -68,6 +68,7 @@ class Daemon {
   uint64_t goal_kib_ = 0;         // where the take under way ends
   uint64_t take_ends_ms_ = 0;     // and when; 0: none is
   uint64_t took_ms_ = 0;          // its last slice
+  uint64_t took_to_kib_ = 0;      // where that left the balloon: if it is elsewhere, somebody else has moved it
   bool gave_back_ = false;        // pages came from frontswap since the last look
 };
 

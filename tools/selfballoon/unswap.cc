@@ -69,51 +69,66 @@ std::vector<pid_t> Unswap::processes() const {
   return all;
 }
 
-std::vector<uint64_t> Unswap::swapped_pages(pid_t pid, size_t pages_max) const {
-  std::vector<uint64_t> found;
-  const std::filesystem::path of = proc_ / std::to_string(pid);
-  std::ifstream maps(of / "maps", std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(maps), {}};
-  const int fd = open((of / "pagemap").c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return found;
-  std::array<uint64_t, kChunkPages> entries;
-  for (const MemoryRange& range : parse_maps(text)) {
-    for (uint64_t at = range.from; at < range.to && found.size() < pages_max;) {
-      const size_t wanted = static_cast<size_t>(std::min<uint64_t>((range.to - at) / kPageBytes, kChunkPages));
-      const ssize_t got = pread(fd, entries.data(), wanted * 8, static_cast<off_t>(at / kPageBytes * 8));
-      if (got < 8) break;
-      for (size_t i = 0; i < static_cast<size_t>(got) / 8 && found.size() < pages_max; ++i) {
-        if (entries[i] & kSwapped) found.push_back(at + i * kPageBytes);
-      }
-      at += static_cast<uint64_t>(got) / 8 * kPageBytes;
-    }
-  }
-  close(fd);
-  return found;
+bool Unswap::touch_page(pid_t pid, uint64_t address) const {
+  iovec local{unreadable_, 1};
+  iovec remote{reinterpret_cast<void*>(static_cast<uintptr_t>(address)), 1};
+  // The fault of our own source is what success looks like; it cannot be told from the fault of a page that is gone.
+  return process_vm_writev(pid, &local, 1, &remote, 1, 0) < 0 && errno == EFAULT;
 }
 
 size_t Unswap::touch(pid_t pid, const std::vector<uint64_t>& addresses) const {
   size_t done = 0;
   for (const uint64_t address : addresses) {
-    iovec local{unreadable_, 1};
-    iovec remote{reinterpret_cast<void*>(static_cast<uintptr_t>(address)), 1};
-    // The fault of our own source is what success looks like; it cannot be told from the fault of a page that is gone.
-    const ssize_t written = process_vm_writev(pid, &local, 1, &remote, 1, 0);
-    if (written < 0 && errno == EFAULT) ++done;
-    else break;  // the process is gone, or may not be touched
+    if (!touch_page(pid, address)) break;  // the process is gone, or may not be touched
+    ++done;
   }
   return done;
 }
 
-size_t Unswap::bring_back(size_t pages_max) {
+size_t Unswap::bring_back_of(pid_t pid, size_t pages_max, Clock::time_point end) {
+  const std::filesystem::path of = proc_ / std::to_string(pid);
+  std::ifstream maps(of / "maps", std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(maps), {}};
+  const int pagemap = open((of / "pagemap").c_str(), O_RDONLY | O_CLOEXEC);
+  if (pagemap < 0) return 0;
+  const size_t done = walk(pid, parse_maps(text), pagemap, pages_max, end);
+  close(pagemap);
+  return done;
+}
+
+size_t Unswap::walk(pid_t pid, const std::vector<MemoryRange>& ranges, int pagemap, size_t pages_max, Clock::time_point end) {
+  const auto seen = next_.extract(pid);
+  const uint64_t from = seen.empty() ? 0 : seen.mapped();
   size_t done = 0;
-  for (const pid_t pid : processes()) {
-    if (done >= pages_max) break;
-    const std::vector<uint64_t> pages = swapped_pages(pid, pages_max - done);
-    if (!pages.empty()) {
-      done += touch(pid, pages);
-      last_ = done >= pages_max ? pid - 1 : pid;  // one that is not finished goes on next time
+  std::array<uint64_t, kChunkPages> entries;
+  for (const MemoryRange& range : ranges) {
+    for (uint64_t at = std::max(range.from, from); at < range.to;) {
+      const size_t wanted = static_cast<size_t>(std::min<uint64_t>((range.to - at) / kPageBytes, kChunkPages));
+      const ssize_t got = pread(pagemap, entries.data(), wanted * 8, static_cast<off_t>(at / kPageBytes * 8));
+      if (got < 8) break;
+      for (size_t i = 0; i < static_cast<size_t>(got) / 8; ++i, at += kPageBytes) {
+        const bool swapped = (entries[i] & kSwapped) != 0;
+        if (done == pages_max || ((swapped || i == 0) && Clock::now() >= end)) {
+          next_[pid] = at;
+          return done;
+        }
+        if (swapped && !touch_page(pid, at)) return done;
+        done += swapped;
+      }
     }
+  }
+  return done;
+}
+
+size_t Unswap::bring_back(size_t pages_max, std::chrono::milliseconds time_max) {
+  const Clock::time_point end = Clock::now() + time_max;
+  const std::vector<pid_t> pids = processes();
+  std::erase_if(next_, [&](const auto& one) { return std::find(pids.begin(), pids.end(), one.first) == pids.end(); });
+  size_t done = 0;
+  for (const pid_t pid : pids) {
+    if (done == pages_max || Clock::now() >= end) break;
+    done += bring_back_of(pid, pages_max - done, end);
+    last_ = pid;
   }
   return done;
 }
