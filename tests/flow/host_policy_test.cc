@@ -170,6 +170,18 @@ TEST(HostPolicy, AGuestThatTakesNoPagesBackIsNotWaitedForForEver) {
   EXPECT_TRUE(plan({}, p.next, s).pages_targets.empty()) << "not asked again";
 }
 
+TEST(HostPolicy, AGuestThatTakesAPageBackNowAndThenIsNotWaitedForEither) {
+  HostSample s = host_full_of_pages();
+  HostPlan p = plan({}, {}, s);
+  for (int i = 0; i <= 10; ++i) {
+    s.time_ms += 1000;
+    for (GuestView& g : s.guests) g.pages -= g.pages > 0;
+    p = plan({}, p.next, s);
+  }
+  EXPECT_TRUE(p.pages_targets.empty());
+  EXPECT_TRUE(p.limits_kib.contains(3)) << "the others make the room";
+}
+
 TEST(HostPolicy, AGuestThatMigratesIsNotAskedForPages) {
   HostSample s = host_full_of_pages();
   HostPlan p = plan({}, {}, s);
@@ -236,6 +248,33 @@ TEST(HostPolicy, ASlowGuestIsNotTakenForAStuckOne) {
     const HostPlan p = plan({}, state, s);
     state = p.next;
     EXPECT_FALSE(told(p, HostEvent::kGuestStuck));
+  }
+}
+
+TEST(HostPolicy, AGuestThatGivesAPageNowAndThenIsStuck) {
+  HostSample s = host({guest(1, 400, 800), guest(2, 800, 800)});
+  s.room_kib = 1368 * kMib;
+  HostState state;
+  HostPlan p;
+  for (int i = 0; i <= 12; ++i) {
+    s.time_ms += 1000;
+    s.guests[0].current_kib -= 4;
+    p = plan({}, state, s);
+    state = p.next;
+  }
+  EXPECT_TRUE(state.guests.at(1).stuck);
+  EXPECT_EQ(p.limits_kib.at(2), 500 * kMib) << "the other makes all of the room";
+}
+
+TEST(HostPolicy, AGuestThatIsAskedForMoreHasItsTimeAnew) {
+  HostSample s = host({guest(1, 400, 800)});
+  HostState state;
+  for (int i = 0; i <= 15; ++i) {
+    s.time_ms += 1000;
+    if (i == 8) s.guests[0].limit_kib = 300 * kMib;
+    const HostPlan p = plan({}, state, s);
+    state = p.next;
+    EXPECT_FALSE(told(p, HostEvent::kGuestStuck)) << i;
   }
 }
 

@@ -9,6 +9,10 @@ namespace {
 
 uint64_t above(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
+// Of what is outstanding, so much at least within stuck_ms is coming nearer: for a trickle one would wait for days.
+constexpr uint64_t kProgressPart = 16, kProgressPagesPart = 64, kProgressPagesMin = 256;
+bool comes_nearer(uint64_t before, uint64_t now, uint64_t least) { return now <= above(before, least); }
+
 class Planner {
  public:
   Planner(const HostParams& params, const HostState& state, const HostSample& sample) : params_(params), sample_(sample) {
@@ -39,8 +43,9 @@ class Planner {
     for (const GuestView& guest : sample_.guests) {
       const uint64_t distance = above(guest.current_kib, guest.limit_kib + params_.slack_kib);
       const auto before = plan_.next.guests.find(guest.id);
-      Progress progress{distance, sample_.time_ms, false};
-      if (before != plan_.next.guests.end() && distance > 0 && distance >= before->second.distance_kib && before->second.distance_kib > 0) {
+      Progress progress{guest.limit_kib, distance, sample_.time_ms, false};
+      if (before != plan_.next.guests.end() && distance > 0 && before->second.limit_kib == guest.limit_kib && before->second.distance_kib > 0 &&
+          !comes_nearer(before->second.distance_kib, distance, std::max(params_.slack_kib / 4, before->second.distance_kib / kProgressPart))) {
         progress = before->second;
         progress.stuck = progress.stuck || above(sample_.time_ms, progress.since_ms) >= params_.stuck_ms;
       }
@@ -82,7 +87,8 @@ class Planner {
       const auto before = asked_before_.find(guest.id);
       if (before != asked_before_.end()) {
         Asked& asked = plan_.next.asked[guest.id] = before->second;
-        if (guest.pages < asked.pages || guest.pages <= asked.target) asked = {asked.target, guest.pages, sample_.time_ms, asked.silent};
+        const uint64_t least = std::max(kProgressPagesMin, above(asked.pages, asked.target) / kProgressPagesPart);
+        if (guest.pages <= asked.target || comes_nearer(asked.pages, guest.pages, least)) asked = {asked.target, guest.pages, sample_.time_ms, asked.silent};
         asked.silent = asked.silent || (guest.pages > asked.target && above(sample_.time_ms, asked.since_ms) >= params_.stuck_ms);
         if (asked.silent) continue;
         missing = above(missing, kib_of(guest, above(guest.pages, asked.target)));

@@ -24,7 +24,7 @@ struct HostParams {
   uint32_t tmem_growth_divisor = 8;       // one part of so many of the surplus at a time; giving back is immediate
   uint64_t tmem_growth_ms = 1000;         // at least, from one such step to the next
   uint64_t slack_kib = 16 * 1024;         // differences below are let be
-  uint64_t stuck_ms = 10000;              // a guest that comes no nearer to what it was asked for in so long does not obey
+  uint64_t stuck_ms = 10000;              // a guest that comes no nearer, by a part, to what it was asked for in so long does not obey
 };
 
 struct GuestView {
@@ -52,7 +52,8 @@ struct HostSample {
 };
 
 struct Progress {
-  uint64_t distance_kib = 0;  // from its limit, the smallest that was seen
+  uint64_t limit_kib = 0;
+  uint64_t distance_kib = 0;  // from it, when it last came nearer
   uint64_t since_ms = 0;
   bool stuck = false;
 };
@@ -60,9 +61,9 @@ struct Progress {
 // A guest that was asked to take pages back, as long as they are wanted.
 struct Asked {
   uint64_t target = 0;        // that may stay
-  uint64_t pages = 0;         // the fewest that were seen since
+  uint64_t pages = 0;         // when some came last
   uint64_t since_ms = 0;
-  bool silent = false;        // none came for so long; it is not asked again
+  bool silent = false;        // hardly any came for so long; it is not asked again
 };
 
 struct HostState {
