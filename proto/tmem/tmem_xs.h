@@ -87,5 +87,6 @@
 #define TMEM_XS_FLOW_PAGES TMEM_XS_FLOW "/pages"
 #define TMEM_XS_FLOW_ROOM TMEM_XS_FLOW "/room"
 #define TMEM_XS_FLOW_ANSWER "answer"
+#define TMEM_XS_FLOW_BEFORE "before"
 
 #endif /* TMEM_XS_H */

@@ -312,6 +312,164 @@ TEST_F(BreatherTest, WhatTheAdministratorSetsMeanwhileIsHisNewWord) {
   EXPECT_EQ(host_.target(2), 500 * kMib);
 }
 
+// What xl does: it keeps the target as the guest's memory, and takes the number away with the domain.
+TEST_F(BreatherTest, AGuestThatRebootsWhileItIsLimitedGetsItsMemoryBack) {
+  host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
+  willing(2, 800, 300);
+  ask("7", 1000, 30);
+  rounds(3);
+  const uint64_t limited = host_.target(2);
+  ASSERT_LT(limited, 800 * kMib);
+  host_.all.pop_back();
+  host_.free += limited;
+  rounds(2);
+  host_.store.write(node(12, "memory/tmem/flow/min"), "300", {});
+  host_.add(12, "g2", limited / kMib);  // whose uuid is that of 2
+  host_.free -= limited;
+  rounds(40);
+  EXPECT_EQ(host_.target(12), 800 * kMib);
+  EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_LIMIT), IsEmpty());
+}
+
+TEST_F(BreatherTest, AGuestIsNotGivenMoreThanItMayHave) {
+  host_.add(2, "g2", 300);
+  host_.store.write(node(2, "memory/static-max"), std::to_string(400 * kMib), {});
+  host_.store.write(TMEM_XS_FLOW_LIMIT "/" + uuid_of(2), "max=" + std::to_string(800 * kMib) + " written=" + std::to_string(300 * kMib), {});
+  rounds(3);
+  EXPECT_EQ(host_.target(2), 400 * kMib);
+}
+
+TEST_F(BreatherTest, AnAgentThatDiesBeforeAMoveIsDoneForgetsNothing) {
+  host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
+  willing(2, 800, 300);
+  ask("7", 1000, 30);
+  rounds(3);
+  ask("8", 100, 30);
+  host_.refuses = 2;
+  EXPECT_THROW(round(), HostError);
+  EXPECT_THROW(round(), HostError);
+  host_.refuses.reset();
+  rounds(50);
+  EXPECT_EQ(host_.target(2), 800 * kMib);
+  EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_LIMIT), IsEmpty());
+}
+
+TEST_F(BreatherTest, AGuestWhoseTargetCannotBeSetStopsNobodyElse) {
+  willing(2, 800, 300);
+  willing(3, 800, 300);
+  host_.refuses = 2;
+  ask("7", 2000);
+  EXPECT_THROW(round(), HostError);
+  EXPECT_LT(host_.target(3), 800 * kMib);
+  EXPECT_LT(host_.service.target_kib, 400 * kMib) << "the tmem domain gives too";
+}
+
+TEST_F(BreatherTest, WhenMemoryIsMovedNoMoreTargetsAreTheAdministratorsAgain) {
+  host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
+  willing(2, 800, 300);
+  willing(3, 800, 300);
+  ask("7", 1000, 30);
+  rounds(3);
+  ASSERT_LT(host_.target(2), 800 * kMib);
+  host_.store.write(node(3, "memory/target"), std::to_string(500 * kMib), {});  // his word since
+  let_go(host_.store, host_);
+  EXPECT_EQ(host_.target(2), 800 * kMib);
+  EXPECT_EQ(host_.target(3), 500 * kMib);
+  EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_LIMIT), IsEmpty());
+}
+
+TEST_F(BreatherPagesTest, WhenMemoryIsMovedNoMoreNoPagesAreWanted) {
+  ask("7", 1000);
+  round();
+  ASSERT_TRUE(asked(2) && asked(3));
+  host_.store.write(node(3, TMEM_XS_PAGES_TARGET), "1", {0, 3});  // somebody else's
+  let_go(host_.store, host_);
+  EXPECT_EQ(asked(2), std::nullopt);
+  EXPECT_EQ(asked(3), "1");
+  EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_PAGES), IsEmpty());
+}
+
+TEST_F(BreatherTest, RecordsOfGuestsThatAreNotHereHaveAnEnd) {
+  for (int i = 0; i < 1100; ++i) host_.store.write(TMEM_XS_FLOW_LIMIT "/u" + std::to_string(i), "max=2 written=1", {});
+  host_.add(2, "g2", 300);
+  host_.store.write(TMEM_XS_FLOW_LIMIT "/" + uuid_of(2), "max=" + std::to_string(300 * kMib) + " written=" + std::to_string(300 * kMib), {});
+  round();
+  EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_LIMIT), ElementsAre(uuid_of(2)));
+}
+
+TEST_F(BreatherTest, ZeroIsNoMinimumAndNoMaximum) {
+  host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
+  willing(2, 800, 0);
+  host_.store.write(node(2, "memory/tmem/flow/max"), "0", {});
+  ask("7", 1000);
+  rounds(5);
+  EXPECT_EQ(host_.target(2), 800 * kMib);
+}
+
+TEST_F(BreatherTest, TheServiceIsNotToldLessThanItTakes) {
+  host_.free = 0;
+  host_.service.needed_kib = host_.service.now_kib = 0;
+  host_.service.least_kib = 200 * kMib;
+  ask("7", 2000);
+  rounds(5);
+  EXPECT_EQ(host_.service.target_kib, 200 * kMib);
+}
+
+TEST_F(BreatherTest, WhatOneRoomHasIsNotPromisedToAnother) {
+  host_.free = 1000 * kMib;
+  host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
+  ask("7", 700);
+  rounds(8);
+  ASSERT_EQ(word(answer("7"), "state"), "made") << answer("7");
+  ask("6", 700);
+  rounds(8);
+  EXPECT_EQ(word(answer("7"), "state"), "made");
+  EXPECT_EQ(word(answer("6"), "state"), "short");
+  EXPECT_EQ(word_number(answer("6"), "missing-kib"), 400 * kMib) << answer("6");
+}
+
+TEST_F(BreatherTest, WhoIsBuiltLargerThanTheRoomThatIsKeptIsWaitedForToo) {
+  ask("7", 100, 600);
+  rounds(3);
+  DomainView& built = host_.add(5, "web1", 1100);
+  built.paused = true;
+  built.has_run = false;
+  built.current_kib = 0;
+  rounds(4);
+  EXPECT_GE(host_.free, 1100 * kMib);
+}
+
+TEST_F(BreatherTest, ARoomWhoseAskerIsGoneIsNotMadeForEver) {
+  host_.store.write(TMEM_XS_FLOW_ROOM "/7", "kib=" + std::to_string(2000 * kMib) + " hold=60 timeout=20", {});
+  willing(2, 4000, 300);
+  for (int i = 0; i < 30; ++i) {  // which comes nearer all the time, and never near enough
+    round();
+    host_.domain(2).current_kib -= 20 * kMib;
+  }
+  EXPECT_FALSE(host_.store.read(TMEM_XS_FLOW_ROOM "/7"));
+}
+
+TEST_F(BreatherTest, ARestartOfTheAgentKnowsWhoHasUsedARoom) {
+  ask("7", 1000);
+  rounds(4);
+  host_.add(9, "big", 1000);
+  host_.free -= 1000 * kMib;
+  Breather second(host_.store, host_, host_, {{}, "tmem", [](Domid, const std::string&) { return false; }}, [](const Event&) {});
+  second.round(now_ += 1000);
+  EXPECT_EQ(word_number(*host_.store.read(TMEM_XS_FLOW_STATE), "room-kib"), 0u);
+}
+
+TEST_F(BreatherTest, ADom0ThatStandsStillFarFromItsTargetIsNotWaitedForForEver) {
+  host_.free = 256 * kMib;
+  host_.ignores = 0;
+  host_.store.write(node(0, "memory/target"), std::to_string(112 * kMib), {});
+  for (int i = 0; i < 60; ++i) {
+    host_.domain(0).current_kib += i % 2 == 0 ? 4 : -4;
+    rounds(1);
+  }
+  EXPECT_LT(host_.free, 300 * kMib);
+}
+
 TEST_F(BreatherTest, AGuestHasItsMaximumAtMostAndWhatTheAdministratorSetOnceItIsGone) {
   host_.add(2, "g2", 800);
   host_.store.write(node(2, "memory/tmem/flow/max"), "500", {});

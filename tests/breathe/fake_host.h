@@ -71,6 +71,7 @@ class FakeHost final : public Hypervisor, public Service {
   uint64_t free_kib() override { return free; }
   std::vector<DomainView> domains() override { return all; }
   void set_target(Domid id, uint64_t kib) override {
+    if (refuses == id) throw HostError("refused");
     if (id == kTmem) order.push_back("domain " + std::to_string(kib / kMib));
     store.write(node(id, "memory/target"), std::to_string(kib), {});
   }
@@ -88,7 +89,7 @@ class FakeHost final : public Hypervisor, public Service {
   ServiceMemory service;
   std::vector<ServiceClient> kept;
   bool answers = true;
-  std::optional<Domid> ignores;
+  std::optional<Domid> ignores, refuses;  // its target; to have that set
   std::vector<std::string> order;  // of what was asked of the tmem domain and its service
 };
 

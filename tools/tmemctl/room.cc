@@ -32,7 +32,7 @@ bool can_make_room(agent::StoreView& store, std::string& why) {
 Room make_room(agent::StoreView& store, const std::string& id, uint64_t kib, unsigned hold_seconds, double timeout_seconds) {
   std::string why;
   if (!can_make_room(store, why)) throw Failure(ExitCode::kUnreachable, "cannot make room: " + why);
-  store.write(path_of(id), "kib=" + std::to_string(kib) + " hold=" + std::to_string(hold_seconds), {});
+  store.write(path_of(id), "kib=" + std::to_string(kib) + " hold=" + std::to_string(hold_seconds) + " timeout=" + std::to_string(static_cast<uint64_t>(timeout_seconds) + 1), {});
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_seconds);
   std::string answer;
   do {

@@ -12,7 +12,9 @@
 #include <optional>
 
 #include "agent/attach.h"
+#include "breathe/breather.h"
 #include "breathe/loop.h"
+#include "breathe/xen_hypervisor.h"
 #include "daemon/config/config.h"
 
 namespace {
@@ -44,7 +46,7 @@ class Session {
   Session(asio::io_context& io, const Arguments& arguments)
       : arguments_(arguments), events_(io, dup(store_.fd())), timer_(io), reconciler_(store_, arguments.options, [this](int p, const std::string& t) { log(arguments_, p, t); }) {
     store_.write(kAgentNode, std::to_string(getpid()), {});
-    if (!arguments_.breathe) store_.remove(TMEM_XS_FLOW_STATE);  // an earlier agent's; it would promise room to who asks
+    if (!arguments_.breathe) end_breathing();
     for (const char* path : {"@introduceDomain", "@releaseDomain", kWishes}) store_.watch(path, "agent");
     wait_event();
     round(kSecondLook);
@@ -67,6 +69,18 @@ class Session {
     timer_.async_wait([this](boost::system::error_code error) {
       if (!error) round(kSweep);
     });
+  }
+
+  // Of an agent before, that was killed: what it asked of guests, and what would promise room to who asks.
+  void end_breathing() {
+    if (!store_.read(TMEM_XS_FLOW_STATE)) return;
+    try {
+      tmem::breathe::let_go(store_, *tmem::breathe::open_hypervisor());
+    } catch (const tmem::breathe::HostError& error) {
+      log(arguments_, LOG_WARNING, error.what());
+    }
+    store_.remove(TMEM_XS_FLOW_ROOM);
+    store_.remove(TMEM_XS_FLOW_STATE);
   }
 
   const Arguments& arguments_;

@@ -9,7 +9,8 @@
 namespace tmem::agent {
 namespace {
 
-const std::map<std::string, uint64_t> kFlowHighest{{"min", uint64_t{1} << 32}, {"max", uint64_t{1} << 32}, {"weight", 65535}, {"buffer", 100}};
+const std::map<std::string, std::pair<uint64_t, uint64_t>> kFlowRanges{
+    {"min", {1, uint64_t{1} << 32}}, {"max", {1, uint64_t{1} << 32}}, {"weight", {0, 65535}}, {"buffer", {0, 100}}};
 constexpr std::string_view kFlowPrefix = "flow_";
 
 bool carry(Store& store, const std::string& path, const Tuning& values, const Permissions& permissions, const Permissions& above) {
@@ -51,24 +52,25 @@ bool carry_tuning(Store& store, Domid guest, const Tuning& tuning) {
 }
 
 std::optional<std::string> flow_node(const std::string& key) {
-  if (!key.starts_with(kFlowPrefix) || !kFlowHighest.contains(key.substr(kFlowPrefix.size()))) return std::nullopt;
+  if (!key.starts_with(kFlowPrefix) || !kFlowRanges.contains(key.substr(kFlowPrefix.size()))) return std::nullopt;
   return key.substr(kFlowPrefix.size());
 }
 
 const std::vector<std::string>& flow_keys() {
   static const std::vector<std::string> keys = [] {
     std::vector<std::string> all;
-    for (const auto& [node, highest] : kFlowHighest) all.push_back(std::string(kFlowPrefix) + node);
+    for (const auto& [node, range] : kFlowRanges) all.push_back(std::string(kFlowPrefix) + node);
     return all;
   }();
   return keys;
 }
 
 std::optional<std::string> flow_refusal(const std::string& node, const std::string& value) {
+  const auto [least, most] = kFlowRanges.at(node);
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (!value.empty() && error == std::errc{} && end == value.data() + value.size() && number <= kFlowHighest.at(node)) return std::nullopt;
-  return "'" + value + "' is not a number from 0 to " + std::to_string(kFlowHighest.at(node));
+  if (!value.empty() && error == std::errc{} && end == value.data() + value.size() && number >= least && number <= most) return std::nullopt;
+  return "'" + value + "' is not a number from " + std::to_string(least) + " to " + std::to_string(most);
 }
 
 std::string flow_path(Domid guest) { return "/local/domain/" + std::to_string(guest) + "/" TMEM_XS_FLOW_KEYS; }

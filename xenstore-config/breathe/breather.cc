@@ -2,6 +2,7 @@
 #include "breathe/breather.h"
 
 #include <algorithm>
+#include <sstream>
 #include <utility>
 
 #include "agent/attach.h"
@@ -15,15 +16,23 @@ constexpr uint64_t kMibKib = 1024;
 constexpr uint64_t kPatienceMs = 30000;  // for who waits for memory and comes no nearer to it
 constexpr uint64_t kOwnLeastKib = 100 * kMibKib;  // as tools/stubdom/build assumes
 constexpr uint64_t kOwnPart = 16;                // of a domain's memory: what a kernel needs to keep books on it, and spare
+constexpr uint64_t kRoomHoldS = 60, kRoomTimeoutS = 3600;  // of who asks for room and does not say
+constexpr size_t kLimitsMax = 1024;              // records of guests that are not here; beyond, they are dropped
 constexpr agent::Permissions kDom0Only{};
 
 uint64_t above(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 uint64_t distance(uint64_t a, uint64_t b) { return a > b ? a - b : b - a; }
 std::string memory_path(Domid domain) { return "/local/domain/" + std::to_string(domain) + "/memory"; }
-std::string limit_path(Domid domain) { return TMEM_XS_FLOW_LIMIT "/" + std::to_string(domain); }
+std::string limit_path(const std::string& uuid) { return TMEM_XS_FLOW_LIMIT "/" + uuid; }
 std::string pages_path(Domid domain) { return TMEM_XS_FLOW_PAGES "/" + std::to_string(domain); }
 std::string pages_target_path(Domid domain) { return "/local/domain/" + std::to_string(domain) + "/" TMEM_XS_PAGES_TARGET; }
 std::string room_path(const std::string& id) { return TMEM_XS_FLOW_ROOM "/" + id; }
+
+// The administrator's own target, where the one that stands is what the record says was written, or was there before that.
+std::optional<uint64_t> set_before(const std::string& record, uint64_t target_kib) {
+  const bool ours = word_number(record, "written") == target_kib || word_number(record, "before") == target_kib;
+  return ours ? word_number(record, "max") : std::nullopt;
+}
 
 void write_if_new(agent::StoreView& store, const std::string& path, const std::string& value) {
   if (store.read(path) != value) store.write(path, value, kDom0Only);
@@ -37,7 +46,7 @@ Breather::Breather(agent::Store& store, Hypervisor& hypervisor, Service& service
 bool Breather::round(uint64_t now_ms) {
   const Look seen = look(now_ms);
   flow::HostParams params = options_.params;
-  params.tmem_min_kib += seen.tmem_own_kib;
+  params.tmem_min_kib = std::max(params.tmem_min_kib, seen.service ? seen.service->least_kib : 0) + seen.tmem_own_kib;
   params.tmem_max_kib = std::min(params.tmem_max_kib, seen.tmem_max_kib);
   flow::HostPlan plan = flow::plan(params, state_, seen.sample);
   state_ = std::move(plan.next);
@@ -49,13 +58,14 @@ bool Breather::round(uint64_t now_ms) {
     if (what != flow::HostEvent::kRoomShort || !was_short) tell_({what, id, id == 0 ? "" : name_of(id)});
   }
 
-  limit_guests(seen, plan);
+  const std::exception_ptr failed = limit_guests(seen, plan);
   ask_for_pages(seen, plan);
   bool moving = move_tmem(seen, plan.tmem_target_kib) || !plan.limits_kib.empty() || silent;
   for (const auto& [id, asked] : state_.asked) moving |= !asked.silent && asked.pages > asked.target;
   for (const auto& [id, progress] : state_.guests) moving |= progress.distance_kib > 0 && !progress.stuck;
   answer_rooms(seen, moving, now_ms);
   report(seen, plan);
+  if (failed) std::rethrow_exception(failed);
   return moving || !rooms_.empty() || seen.sample.room_kib > 0;
 }
 
@@ -90,7 +100,9 @@ Breather::Look Breather::look(uint64_t now_ms) {
   seen.sample.time_ms = now_ms;
   seen.sample.free_kib = seen.free_kib;
   look_at_tmem(seen);
-  seen.sample.room_kib = room_kib(seen, now_ms);
+  seen.sample.room_kib = asked_rooms_kib(seen, now_ms);
+  seen.waiting_kib = waiting_kib(seen, now_ms);
+  seen.sample.room_kib += seen.waiting_kib;
   look_at_pages(seen);
   look_at_guests(seen);
   return seen;
@@ -145,18 +157,21 @@ flow::GuestView Breather::guest(const DomainView& domain, uint64_t target_kib, L
   view.limit_kib = target_kib;
   view.current_kib = above(domain.current_kib, number(memory + "/videoram").value_or(0));
   // Lowered by this program, unless somebody has set it since: then that is the word that counts.
-  const std::string lowered = store_.read(limit_path(domain.id)).value_or("");
+  const std::string uuid = agent::guest_name(store_, domain.id).uuid;
   uint64_t& set_kib = seen.set_kib[domain.id] = target_kib;
-  if (word_number(lowered, "written") == target_kib) set_kib = word_number(lowered, "max").value_or(target_kib);
-  else if (!lowered.empty()) store_.remove(limit_path(domain.id));
+  if (const auto lowered = uuid.empty() ? std::nullopt : store_.read(limit_path(uuid))) {
+    const auto set = set_before(*lowered, target_kib);
+    if (set) set_kib = std::max(target_kib, std::min(*set, number(memory + "/static-max").value_or(*set)));
+    else store_.remove(limit_path(uuid));
+  }
   view.weight = static_cast<uint32_t>(std::min<uint64_t>(number(keys + "weight").value_or(view.weight), 65535));
   view.buffer_percent = static_cast<uint32_t>(std::min<uint64_t>(number(keys + "buffer").value_or(view.buffer_percent), 100));
   // Only who has been given a minimum is ever asked, and never beside another manager of its memory.
-  const auto min_mib = number(keys + "min"), max_mib = number(keys + "max");
+  const auto given = [&](const char* key) { return number(keys + key).value_or(0); };
+  const uint64_t min_mib = given("min"), max_mib = given("max");  // 0: none
   const bool others = store_.read(memory + "/dynamic-min").has_value();
-  view.max_kib = max_mib && !others ? std::min(*max_mib, set_kib / kMibKib) * kMibKib : set_kib;
-  view.min_kib = min_mib && !others ? std::min(*min_mib, view.max_kib / kMibKib) * kMibKib : view.max_kib;
-  const std::string uuid = clients_.empty() ? "" : agent::guest_name(store_, domain.id).uuid;
+  view.max_kib = max_mib != 0 && !others ? std::min(max_mib, set_kib / kMibKib) * kMibKib : set_kib;
+  view.min_kib = min_mib != 0 && !others ? std::min(min_mib, view.max_kib / kMibKib) * kMibKib : view.max_kib;
   const auto client = std::find_if(clients_.begin(), clients_.end(), [&](const ServiceClient& c) { return c.uuid == uuid; });
   if (client != clients_.end()) {
     view.pages = client->pages;
@@ -171,29 +186,52 @@ flow::GuestView Breather::guest(const DomainView& domain, uint64_t target_kib, L
 
 // --- who waits for memory -------------------------------------------------------------------------------------------------
 
-uint64_t Breather::room_kib(const Look& seen, uint64_t now_ms) {
+// Domains that are being built, beyond the rooms that were asked for, and dom0.
+uint64_t Breather::waiting_kib(const Look& seen, uint64_t now_ms) {
   std::map<Domid, Waiting> waiting;
-  uint64_t sum = asked_rooms_kib(seen, now_ms);
+  std::map<std::string, uint64_t> left_kib;
+  for (const auto& [id, room] : rooms_) left_kib[id] = room.left_kib;
+  uint64_t sum = 0;
   for (const DomainView& domain : seen.domains) {
     uint64_t missing = 0;
     if (domain.id == 0) {  // xl lowers dom0's target to make room for who it is about to start
       missing = above(domain.current_kib, number(memory_path(0) + "/target").value_or(domain.current_kib));
-    } else if (domain.paused && !domain.has_run && !domain.dying && !has_room(domain.id)) {
+    } else if (domain.paused && !domain.has_run && !domain.dying) {
       missing = above(domain.max_kib, domain.current_kib + domain.claimed_kib);
+    }
+    for (const auto& [id, room] : rooms_) {
+      if (domain.id == 0 || room.before.contains(domain.id)) continue;
+      const uint64_t has = std::min(missing, left_kib[id]);
+      missing -= has;
+      left_kib[id] -= has;
     }
     if (missing <= options_.params.slack_kib) continue;
     const auto before = waiting_.find(domain.id);
-    const bool stands = before != waiting_.end() && before->second.missing_kib == missing;
-    const Waiting& now = waiting[domain.id] = {missing, stands ? before->second.since_ms : now_ms};
+    const bool stands = before != waiting_.end() && distance(before->second.missing_kib, missing) < options_.params.slack_kib;
+    const Waiting& now = waiting[domain.id] = stands ? before->second : Waiting{missing, now_ms};
     if (now_ms - now.since_ms < kPatienceMs) sum += missing;
   }
   waiting_ = std::move(waiting);
   return sum;
 }
 
-// Whose memory stands for a room that was asked for.
-bool Breather::has_room(Domid domain) const {
-  return std::any_of(rooms_.begin(), rooms_.end(), [&](const auto& room) { return !room.second.before.contains(domain); });
+// Also by an agent that has been restarted since.
+Breather::Room Breather::first_seen(const std::string& id, const Look& seen, uint64_t now_ms) {
+  Room room;
+  room.asked_ms = now_ms;
+  const std::string path = room_path(id) + "/" TMEM_XS_FLOW_BEFORE;
+  if (const auto noted = store_.read(path)) {
+    std::istringstream in(*noted);
+    for (Domid domain = 0; in >> domain;) room.before.insert(domain);
+    return room;
+  }
+  std::string text;
+  for (const DomainView& domain : seen.domains) {
+    room.before.insert(domain.id);
+    text += (text.empty() ? "" : " ") + std::to_string(domain.id);
+  }
+  store_.write(path, text, kDom0Only);
+  return room;
 }
 
 uint64_t Breather::asked_rooms_kib(const Look& seen, uint64_t now_ms) {
@@ -202,14 +240,16 @@ uint64_t Breather::asked_rooms_kib(const Look& seen, uint64_t now_ms) {
   for (const std::string& id : store_.list(TMEM_XS_FLOW_ROOM)) {
     const std::string asked = store_.read(room_path(id)).value_or("");
     const auto kib = word_number(asked, "kib");
-    const uint64_t hold_ms = word_number(asked, "hold").value_or(60) * 1000;
-    Room room;
-    if (const auto before = rooms_.find(id); before != rooms_.end()) room = before->second;
-    else for (const DomainView& domain : seen.domains) room.before.insert(domain.id);
-    if (!kib || (room.told_ms && now_ms - *room.told_ms >= hold_ms)) {
+    const auto before = rooms_.find(id);
+    const auto over = [&](uint64_t since_ms, uint64_t seconds) { return now_ms - since_ms >= seconds * 1000; };
+    const bool given_up = before != rooms_.end() && (before->second.told_ms
+                                                         ? over(*before->second.told_ms, word_number(asked, "hold").value_or(kRoomHoldS))
+                                                         : over(before->second.asked_ms, word_number(asked, "timeout").value_or(kRoomTimeoutS)));
+    if (!kib || given_up) {
       store_.remove(room_path(id));
       continue;
     }
+    Room room = before != rooms_.end() ? before->second : first_seen(id, seen, now_ms);
     uint64_t used = 0;
     for (const DomainView& domain : seen.domains) {
       if (!room.before.contains(domain.id) && !domain.dying) used += domain.current_kib + domain.claimed_kib;
@@ -238,17 +278,30 @@ bool Breather::move_tmem(const Look& seen, uint64_t target_kib) {
   return seen.service->now_kib > service_kib + kMibKib || distance(domain_kib, current) > options_.params.slack_kib;
 }
 
-void Breather::limit_guests(const Look& seen, const flow::HostPlan& plan) {
+std::exception_ptr Breather::limit_guests(const Look& seen, const flow::HostPlan& plan) {
+  std::exception_ptr failed;
   for (const auto& [guest_id, kib] : plan.limits_kib) {
     const uint32_t id = guest_id;  // a structured binding is not captured
     const auto view = std::find_if(seen.sample.guests.begin(), seen.sample.guests.end(), [&](const flow::GuestView& g) { return g.id == id; });
     if (kib == view->limit_kib) continue;
-    // Written before it is done: an agent that dies in between leaves a record that the target does not bear out.
-    const uint64_t set_kib = seen.set_kib.at(id);
-    store_.write(limit_path(id), "max=" + std::to_string(set_kib) + " written=" + std::to_string(kib), kDom0Only);
-    hypervisor_.set_target(id, kib);
-    if (kib >= set_kib) store_.remove(limit_path(id));
+    try {
+      limit(id, kib, view->limit_kib, seen.set_kib.at(id));
+    } catch (const HostError&) {
+      if (!failed) failed = std::current_exception();
+    }
   }
+  return failed;
+}
+
+// Whenever the agent dies here, the record tells what the target is, and what the administrator had set.
+void Breather::limit(Domid domain, uint64_t kib, uint64_t before_kib, uint64_t set_kib) {
+  const std::string uuid = agent::guest_name(store_, domain).uuid;
+  if (uuid.empty()) return;  // being built, or going
+  const std::string record = "max=" + std::to_string(set_kib) + " written=" + std::to_string(kib);
+  store_.write(limit_path(uuid), record + " before=" + std::to_string(before_kib), kDom0Only);
+  hypervisor_.set_target(domain, kib);
+  if (kib >= set_kib) store_.remove(limit_path(uuid));
+  else store_.write(limit_path(uuid), record, kDom0Only);
 }
 
 // The request is the guest's to read. One that somebody else has written meanwhile is his.
@@ -272,13 +325,20 @@ void Breather::ask_for_pages(const Look& seen, const flow::HostPlan& plan) {
   }
 }
 
+// Who asked first has his first; the rest is for the others.
 void Breather::answer_rooms(const Look& seen, bool moving, uint64_t now_ms) {
-  for (auto& [id, room] : rooms_) {
-    const bool made = seen.free_kib >= room.left_kib + (moving ? options_.params.reserve_kib : 0);
+  std::vector<std::pair<uint64_t, std::string>> order;
+  for (const auto& [id, room] : rooms_) order.emplace_back(room.asked_ms, id);
+  std::sort(order.begin(), order.end());
+  uint64_t free_kib = above(seen.free_kib, seen.waiting_kib);
+  for (const auto& [asked_ms, id] : order) {
+    Room& room = rooms_.at(id);
+    const bool made = free_kib >= room.left_kib + (moving ? options_.params.reserve_kib : 0);
     const char* state = made ? "made" : moving ? "making" : "short";
     if (!room.told_ms && (made || !moving)) room.told_ms = now_ms;
-    write_if_new(store_, room_path(id) + "/" TMEM_XS_FLOW_ANSWER, std::string("state=") + state + " free-kib=" + std::to_string(seen.free_kib) +
-                                                                      " missing-kib=" + std::to_string(above(room.left_kib, seen.free_kib)));
+    write_if_new(store_, room_path(id) + "/" TMEM_XS_FLOW_ANSWER, std::string("state=") + state + " free-kib=" + std::to_string(free_kib) +
+                                                                      " missing-kib=" + std::to_string(above(room.left_kib, free_kib)));
+    free_kib = above(free_kib, room.left_kib);
   }
 }
 
@@ -293,10 +353,33 @@ void Breather::report(const Look& seen, const flow::HostPlan& plan) {
     if (progress.stuck) text += " stuck=" + std::to_string(id);
   }
   write_if_new(store_, TMEM_XS_FLOW_STATE, text);
-  for (const std::string& id : store_.list(TMEM_XS_FLOW_LIMIT)) {
-    const bool there = std::any_of(seen.domains.begin(), seen.domains.end(), [&](const DomainView& d) { return std::to_string(d.id) == id; });
-    if (!there) store_.remove(TMEM_XS_FLOW_LIMIT "/" + id);
+  const std::vector<std::string> limits = store_.list(TMEM_XS_FLOW_LIMIT);
+  if (limits.size() <= kLimitsMax) return;
+  std::set<std::string> here;
+  for (const DomainView& domain : seen.domains) here.insert(agent::guest_name(store_, domain.id).uuid);
+  for (const std::string& uuid : limits) {
+    if (!here.contains(uuid)) store_.remove(limit_path(uuid));
   }
+}
+
+void let_go(agent::Store& store, Hypervisor& hypervisor) {
+  std::exception_ptr failed;
+  for (const DomainView& domain : hypervisor.domains()) {
+    const auto pages = store.read(pages_path(domain.id));
+    if (pages && store.read(pages_target_path(domain.id)) == pages) store.remove(pages_target_path(domain.id));
+    const std::string uuid = agent::guest_name(store, domain.id).uuid;
+    const auto record = uuid.empty() || domain.dying ? std::nullopt : store.read(limit_path(uuid));
+    const auto target = to_number(store.read(memory_path(domain.id) + "/target").value_or(""));
+    if (!record || !target) continue;
+    try {
+      if (const auto set = set_before(*record, *target)) hypervisor.set_target(domain.id, *set);
+      store.remove(limit_path(uuid));
+    } catch (const HostError&) {
+      if (!failed) failed = std::current_exception();
+    }
+  }
+  store.remove(TMEM_XS_FLOW_PAGES);
+  if (failed) std::rethrow_exception(failed);
 }
 
 }  // namespace tmem::breathe

@@ -5,13 +5,15 @@
 // Order: the tmem domain grows first and its service then, as far as the domain has come; the service shrinks first and the
 // domain follows what the service has let go. So at no moment does the service count on memory that its domain has not got.
 //
-// A request for pages stands from the round that asks to the one that does not. What is not this program's own stays.
+// A request for pages stands from the round that asks to the one that does not. What is not this program's own stays. The record of
+// a guest's lowered target is kept by UUID: a guest that reboots, or is saved and restored here, comes back with that target.
 //
 // Relies on nodes that dom0 owns only. What a guest writes about itself is not read here; what it has, Xen says.
 //
 // Borrows all three for its life. Thread rule: one thread.
 #pragma once
 
+#include <exception>
 #include <functional>
 #include <map>
 #include <optional>
@@ -55,6 +57,7 @@ struct ServiceMemory {
   uint64_t target_kib = 0;
   uint64_t max_kib = 0;     // what it can be raised to
   uint64_t needed_kib = 0;  // a smaller target does not drop it: persistent pages, and what clients' minimums keep
+  uint64_t least_kib = 0;   // a smaller target is refused
 };
 // What the service keeps for a guest that is connected.
 struct ServiceClient {
@@ -89,17 +92,18 @@ class Breather {
 
   Breather(agent::Store& store, Hypervisor& hypervisor, Service& service, Options options, Tell tell);
 
-  // True: something is on its way; look again soon.
+  // True: something is on its way; look again soon. A guest whose target cannot be set stops nobody else's: the HostError comes last.
   bool round(uint64_t now_ms);
 
  private:
   struct Room {
     std::set<Domid> before;            // who was there when it was asked for; others use it up
+    uint64_t asked_ms = 0;             // seen first
     std::optional<uint64_t> told_ms;   // made or found short
     uint64_t left_kib = 0;             // after what newcomers have taken
   };
   struct Waiting {  // a domain that is being built, or dom0 on its way down
-    uint64_t missing_kib = 0;
+    uint64_t missing_kib = 0;  // when that changed last
     uint64_t since_ms = 0;
   };
   struct Look {
@@ -110,6 +114,7 @@ class Breather {
     uint64_t tmem_own_kib = 0;  // the domain's own need: kernel and program
     uint64_t tmem_aim_kib = 0;  // memory/target of the tmem domain
     uint64_t tmem_max_kib = UINT64_MAX;
+    uint64_t waiting_kib = 0;  // of sample.room_kib, what nobody has asked for by make-room
     flow::HostSample sample;
     std::map<Domid, uint64_t> set_kib;  // memory/target of guests as the administrator set it
   };
@@ -119,16 +124,17 @@ class Breather {
   uint64_t own_kib(const DomainView& domain, const ServiceMemory& service);
   void look_at_tmem(Look& seen);
   void look_at_guests(Look& seen);
-  uint64_t room_kib(const Look& seen, uint64_t now_ms);
+  uint64_t waiting_kib(const Look& seen, uint64_t now_ms);
   uint64_t asked_rooms_kib(const Look& seen, uint64_t now_ms);
-  bool has_room(Domid domain) const;
+  Room first_seen(const std::string& id, const Look& seen, uint64_t now_ms);
   void look_at_pages(const Look& seen);
   flow::GuestView guest(const DomainView& domain, uint64_t target_kib, Look& seen);
   std::optional<uint64_t> number(const std::string& path);
   std::string name_of(Domid domain);
 
   bool move_tmem(const Look& seen, uint64_t target_kib);
-  void limit_guests(const Look& seen, const flow::HostPlan& plan);
+  std::exception_ptr limit_guests(const Look& seen, const flow::HostPlan& plan);
+  void limit(Domid domain, uint64_t kib, uint64_t before_kib, uint64_t set_kib);
   void ask_for_pages(const Look& seen, const flow::HostPlan& plan);
   void answer_rooms(const Look& seen, bool moving, uint64_t now_ms);
   void report(const Look& seen, const flow::HostPlan& plan);
@@ -147,5 +153,9 @@ class Breather {
   std::optional<uint64_t> silent_since_ms_;
   std::vector<ServiceClient> clients_;  // as the service told last, while somebody waits
 };
+
+// What a Breather has asked of guests is over: targets are the administrator's again, and no pages are wanted. For when memory is moved
+// no more. Throws HostError, after it has done what it could.
+void let_go(agent::Store& store, Hypervisor& hypervisor);
 
 }  // namespace tmem::breathe

@@ -13,6 +13,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kAnswer{3000};
 constexpr std::chrono::seconds kRetry{3};
 constexpr uint64_t kKib = 1024;
+constexpr uint64_t kShardLeastKib = 4096;  // a shard; the service refuses less
 
 class ControlService final : public Service {
  public:
@@ -28,6 +29,7 @@ class ControlService final : public Service {
     for (const control::Shard& shard : reply->info().shards()) {
       memory.now_kib += shard.memory_bytes() / kKib;
       memory.target_kib += shard.memory_bytes_target() / kKib;
+      memory.least_kib += kShardLeastKib;
     }
     memory.max_kib = reply->info().memory_bytes_max() / kKib;
     const uint64_t droppable = free->freeable().bytes() / kKib;

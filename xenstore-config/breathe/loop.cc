@@ -16,6 +16,7 @@
 #include "breathe/hooks.h"
 #include "breathe/moving.h"
 #include "breathe/remembered_store.h"
+#include "breathe/words.h"
 #include "breathe/xen_hypervisor.h"
 #include "tmem/tmem_xs.h"
 
@@ -55,6 +56,9 @@ class ToldHypervisor final : public Hypervisor {
     std::vector<DomainView> views = of_->domains();
     std::vector<Domid> ids;
     for (const DomainView& view : views) ids.push_back(view.id);
+    for (const std::string& name : store_.list("/local/domain")) {  // some stay when their domain has gone, and are looked at each round
+      if (const auto id = to_number(name)) ids.push_back(static_cast<Domid>(*id));
+    }
     store_.keep(ids);
     return views;
   }
@@ -130,9 +134,10 @@ void Loop::session(bool& told) {
     told = false;
     hooks.look(now_ms());
     const int rest_ms = moving ? kMovingMs : static_cast<int>(options_.interval_seconds) * 1000;
-    if (!wait(-1, kGapMs) || !wait(xenstore.fd(), rest_ms - kGapMs)) return;
+    if (!wait(-1, kGapMs) || !wait(xenstore.fd(), rest_ms - kGapMs)) break;
     while (const auto event = xenstore.next_event()) store.told(event->first);
   } while (!stopping());
+  let_go(store, hypervisor);
 }
 
 }  // namespace tmem::breathe
