@@ -112,13 +112,13 @@ static int tmem_bus_settle(struct xenbus_device *device)
 	u64 queues_max = tmem_bus_service(device, "max-queues", 0);
 	u64 order_max = tmem_bus_service(device, "max-ring-order", 0);
 
-	if (!tmem_bus.queues) {
-		tmem_bus.queues = min_t(u64, tmem_guest.front.config.queues_max, queues_max);
-		tmem_bus.order = min_t(u64, TMEMIF_RING_ORDER_DEFAULT, order_max);
-	}
-	if (!tmem_bus.queues || tmem_bus.queues > queues_max || tmem_bus.order > order_max ||
-	    tmem_bus.order < TMEMIF_RING_ORDER_MIN)
+	u32 queues = tmem_bus.queues ?: (u32)min_t(u64, tmem_guest.front.config.queues_max, queues_max);
+	u32 order = tmem_bus.queues ? tmem_bus.order : (u32)min_t(u64, TMEMIF_RING_ORDER_DEFAULT, order_max);
+
+	if (!queues || queues > queues_max || order > order_max || order < TMEMIF_RING_ORDER_MIN)
 		return -EPROTO;
+	tmem_bus.queues = queues;
+	tmem_bus.order = order;
 	return 0;
 }
 

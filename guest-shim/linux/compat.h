@@ -105,6 +105,8 @@ static inline struct gendisk *tmem_alloc_disk(void)
 		return ERR_PTR(-ENOMEM);
 	}
 	disk->queue = queue;
+#endif
+#if !TMEM_SINCE(5, 19)
 	blk_queue_flag_set(QUEUE_FLAG_DISCARD, queue);
 #endif
 	blk_queue_physical_block_size(queue, PAGE_SIZE);

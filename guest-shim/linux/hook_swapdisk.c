@@ -14,13 +14,14 @@ static unsigned int tmem_disksize_mb;
 module_param_named(disksize_mb, tmem_disksize_mb, uint, 0644);
 MODULE_PARM_DESC(disksize_mb, "size of a new swap disk; 0: twice the memory (default 0)");
 
-static char *tmem_backing;
-module_param_named(backing, tmem_backing, charp, 0444);
-MODULE_PARM_DESC(backing, "block device that takes what the service refuses, for /dev/tmemswap0 (default none)");
+static char *tmem_backing[TMEM_SWAPDISKS_MAX];
+static unsigned int tmem_backing_count;
+module_param_array_named(backing, tmem_backing, charp, &tmem_backing_count, 0444);
+MODULE_PARM_DESC(backing, "block devices that take what the service refuses, for /dev/tmemswap0 onwards (default none)");
 
 bool tmem_disk_writethrough;
 module_param_named(writethrough, tmem_disk_writethrough, bool, 0444);
-MODULE_PARM_DESC(writethrough, "write every page to the backing device as well (default 0)");
+MODULE_PARM_DESC(writethrough, "write every page to its disk's backing device as well (default 0)");
 
 bool tmem_disk_verify;
 module_param_named(verify, tmem_disk_verify, bool, 0444);
@@ -201,17 +202,19 @@ static int tmem_disk_publish(struct tmem_disk *disk)
 	return error;
 }
 
-static int tmem_disk_add_locked(const char *backing)
+static const char *tmem_disk_backing_path(u32 number)
 {
+	return number < tmem_backing_count && *tmem_backing[number] ? tmem_backing[number] : NULL;
+}
+
+/* Everything that may fail for want of something, before anybody sees the disk. */
+static int tmem_disk_prepare(u32 number)
+{
+	const char *backing = tmem_disk_backing_path(number);
 	struct tmem_disk *disk;
-	u32 number;
 	int error;
 
 	lockdep_assert_held(&tmem_disks_lock);
-	for (number = 0; number < TMEM_SWAPDISKS_MAX && tmem_disk_table[number]; number++)
-		;
-	if (number == TMEM_SWAPDISKS_MAX)
-		return -ENOSPC;
 	disk = kzalloc(sizeof(*disk), GFP_KERNEL);
 	if (!disk)
 		return -ENOMEM;
@@ -222,30 +225,48 @@ static int tmem_disk_add_locked(const char *backing)
 	spin_lock_init(&disk->lock);
 	spin_lock_init(&disk->reap);
 	init_waitqueue_head(&disk->room);
-	INIT_WORK(&disk->reaper, tmem_disk_reap);
+	INIT_DELAYED_WORK(&disk->reaper, tmem_disk_reap);
 	error = tmem_disk_allocate(disk);
 	if (!error && backing)
 		error = tmem_disk_backing_open(disk, backing);
-	if (!error) {
-		tmem_disk_make_pool(disk);
-		error = tmem_disk_publish(disk);
-	}
 	if (error) {
+		pr_err("cannot make swap disk %u%s%s: error %d\n", number, backing ? " on " : "", backing ?: "", error);
 		tmem_disk_release(disk);
 		return error;
 	}
 	tmem_disk_table[number] = disk;
-	return (int)number;
+	return 0;
+}
+
+static int tmem_disk_begin(struct tmem_disk *disk)
+{
+	int error;
+
+	lockdep_assert_held(&tmem_disks_lock);
+	tmem_disk_make_pool(disk);
+	error = tmem_disk_publish(disk);
+	if (error) {
+		pr_err("cannot make swap disk %u: error %d\n", disk->number, error);
+		tmem_disk_table[disk->number] = NULL;
+		tmem_disk_release(disk);
+	}
+	return error;
 }
 
 static int tmem_disk_hot_add(void)
 {
-	int number;
+	int error = -ENOSPC;
+	u32 number;
 
 	mutex_lock(&tmem_disks_lock);
-	number = tmem_disk_add_locked(NULL);
+	for (number = 0; number < TMEM_SWAPDISKS_MAX && tmem_disk_table[number]; number++)
+		;
+	if (number < TMEM_SWAPDISKS_MAX)
+		error = tmem_disk_prepare(number);
+	if (!error)
+		error = tmem_disk_begin(tmem_disk_table[number]);
 	mutex_unlock(&tmem_disks_lock);
-	return number;
+	return error ?: (int)number;
 }
 
 static void tmem_disk_remove_locked(struct tmem_disk *disk)
@@ -255,6 +276,7 @@ static void tmem_disk_remove_locked(struct tmem_disk *disk)
 	lockdep_assert_held(&tmem_disks_lock);
 	tmem_disk_table[disk->number] = NULL;
 	del_gendisk(disk->gendisk);
+	cancel_delayed_work_sync(&disk->reaper);
 	flush_workqueue(tmem_disk_wq);
 	tmem_front_destroy_pool(&tmem_guest.front, disk->pool);
 	for (i = 0; i < TMEM_DISK_IOS; i++)
@@ -291,11 +313,32 @@ static void tmem_disk_remove_all(void)
 	mutex_unlock(&tmem_disks_lock);
 }
 
+/* None is seen before all are prepared: who opens a disk of a module that then does not load is left with nothing. */
+static int tmem_disks_begin(u32 count)
+{
+	int error = 0;
+	u32 i;
+
+	mutex_lock(&tmem_disks_lock);
+	for (i = 0; !error && i < count; i++)
+		error = tmem_disk_prepare(i);
+	for (i = 0; error && i < count && tmem_disk_table[i]; i++) {
+		tmem_disk_release(tmem_disk_table[i]);
+		tmem_disk_table[i] = NULL;
+	}
+	for (i = 0; !error && i < count; i++)
+		error = tmem_disk_begin(tmem_disk_table[i]);
+	for (; error && i < count; i++) {
+		tmem_disk_release(tmem_disk_table[i]);
+		tmem_disk_table[i] = NULL;
+	}
+	mutex_unlock(&tmem_disks_lock);
+	return error;
+}
+
 int tmem_swapdisk_init(void)
 {
-	const char *backing = tmem_backing;
 	int error;
-	u32 i;
 
 	tmem_disk_wq = alloc_workqueue("tmemswap", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	if (!tmem_disk_wq)
@@ -305,15 +348,9 @@ int tmem_swapdisk_init(void)
 		error = tmem_disk_major;
 		goto out_destroy_wq;
 	}
-	for (i = 0; i < min_t(u32, tmem_disks, TMEM_SWAPDISKS_MAX); i++, backing = NULL) {
-		mutex_lock(&tmem_disks_lock);
-		error = tmem_disk_add_locked(backing);
-		mutex_unlock(&tmem_disks_lock);
-		if (error < 0) {
-			pr_err("cannot make swap disk %u%s%s: error %d\n", i, backing ? " on " : "", backing ?: "", error);
-			goto out_remove;
-		}
-	}
+	error = tmem_disks_begin(min_t(u32, tmem_disks, TMEM_SWAPDISKS_MAX));
+	if (error)
+		goto out_remove;
 	error = tmem_disk_control_init(tmem_disk_hot_add, tmem_disk_hot_remove);
 	if (!error)
 		return 0;

@@ -123,7 +123,7 @@ struct tmem_disk {
 	spinlock_t reap;
 	struct tmem_disk_io *free;
 	wait_queue_head_t room;
-	struct work_struct reaper;
+	struct delayed_work reaper;
 	atomic64_t marks;
 	atomic64_t stats[TMEM_DISK_STATS];
 	struct tmem_disk_io *ios;

@@ -92,7 +92,7 @@ static void tmem_disk_read(struct tmem_disk_io *io, bool last)
 		clear_highpage(io->data); /* never written, or free: reads as zeros, as of a new disk */
 		flush_dcache_page(io->data);
 		tmem_disk_end_io(io, false);
-	} else if (state & TMEM_PAGE_STORED) {
+	} else if (state & TMEM_PAGE_STORED && (!(state & TMEM_PAGE_BACKING) || tmem_guest_is_connected())) {
 		io->op.done = tmem_disk_get_done;
 		if (last)
 			tmem_front_submit_polling(&tmem_guest.front, &io->op);
@@ -136,15 +136,16 @@ static void tmem_disk_claim(struct tmem_disk *disk, u64 page)
 	spin_unlock_irqrestore(&disk->reap, flags);
 }
 
-static bool tmem_disk_at_limit(struct tmem_disk *disk)
+/* Not for the service: above the limit, or it is away and there is a device that is not. */
+static bool tmem_disk_goes_past(struct tmem_disk *disk)
 {
-	return disk->limit && atomic64_read(&disk->stored) >= disk->limit;
+	return (disk->limit && atomic64_read(&disk->stored) >= disk->limit) || (disk->backing.bdev && !tmem_guest_is_connected());
 }
 
 static void tmem_disk_write(struct tmem_disk_io *io)
 {
 	struct tmem_disk *disk = io->disk;
-	bool at_limit = tmem_disk_at_limit(disk) && !(READ_ONCE(disk->state[io->page]) & TMEM_PAGE_STORED);
+	bool past = tmem_disk_goes_past(disk) && !(READ_ONCE(disk->state[io->page]) & TMEM_PAGE_STORED);
 
 	tmem_disk_count(disk, TMEM_DISK_NUM_WRITES);
 	tmem_disk_name_page(io, TMEMIF_OP_PUT);
@@ -154,7 +155,7 @@ static void tmem_disk_write(struct tmem_disk_io *io)
 	tmem_disk_change(disk, io->page, TMEM_PAGE_BACKING | TMEM_PAGE_LOST, 0);
 	if (READ_ONCE(disk->state[io->page]) & TMEM_PAGE_FREED)
 		tmem_disk_claim(disk, io->page);
-	if (at_limit) {
+	if (past) {
 		if (disk->backing.bdev)
 			tmem_disk_backing_io(io, true);
 		else
@@ -198,11 +199,13 @@ static void tmem_disk_free_page(struct tmem_disk *disk, u64 page)
 	tmem_disk_flush(io);
 }
 
-static void tmem_disk_reap_page(struct tmem_disk *disk, u64 page)
+static bool tmem_disk_reap_page(struct tmem_disk *disk, u64 page)
 {
-	struct tmem_disk_io *io = tmem_disk_get_io(disk, true);
+	struct tmem_disk_io *io = tmem_disk_get_io(disk, false);
 	unsigned long flags;
 
+	if (!io)
+		return false;
 	io->page = page;
 	spin_lock_irqsave(&disk->reap, flags);
 	if (READ_ONCE(disk->state[page]) & TMEM_PAGE_FREED)
@@ -210,17 +213,20 @@ static void tmem_disk_reap_page(struct tmem_disk *disk, u64 page)
 	else
 		tmem_disk_end_io(io, false);
 	spin_unlock_irqrestore(&disk->reap, flags);
+	return true;
 }
 
-/* Pages that were freed where no operation was at hand. */
+/* Pages that were freed where no operation was at hand. It does not wait for one: those may be behind it in its queue, for one worker. */
 void tmem_disk_reap(struct work_struct *work)
 {
-	struct tmem_disk *disk = container_of(work, struct tmem_disk, reaper);
+	struct tmem_disk *disk = container_of(to_delayed_work(work), struct tmem_disk, reaper);
 	u64 page;
 
 	for (page = 0; page < disk->pages && atomic64_read(&disk->marks) > 0; page++) {
-		if (READ_ONCE(disk->state[page]) & TMEM_PAGE_FREED)
-			tmem_disk_reap_page(disk, page);
+		if (READ_ONCE(disk->state[page]) & TMEM_PAGE_FREED && !tmem_disk_reap_page(disk, page)) {
+			queue_delayed_work(tmem_disk_wq, &disk->reaper, 1);
+			return;
+		}
 		cond_resched();
 	}
 }
@@ -240,7 +246,7 @@ static void tmem_disk_slot_free(struct block_device *bdev, unsigned long page)
 		tmem_disk_flush(io);
 	} else {
 		tmem_disk_change(disk, page, 0, TMEM_PAGE_FREED);
-		queue_work(tmem_disk_wq, &disk->reaper);
+		queue_delayed_work(tmem_disk_wq, &disk->reaper, 0);
 	}
 }
 

@@ -8,11 +8,13 @@ MIB = 1 << 20
 
 def scenario(lab):
     packages.ensure_tools("fio")
-    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("backing", 64)])
+    dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("backing", 64), lab.Disk("second", 16)])
     service = tmem.Service(lab, dom0)
     guest = tmem.guest(lab, memory=384, load=False, config=["tmem=1"], also=[diskio.FIO]).create(timeout=900)
     one_disk(lab, service, guest)
-    backed(lab, dom0, guest)
+    backing = guest.plug_disk(dom0.disk("backing"))
+    backed(lab, guest, backing)
+    each_backed(lab, guest, backing, guest.plug_disk(dom0.disk("second"), "xvdc"))
     several(lab, guest)
     guest.must_live()
 
@@ -57,9 +59,8 @@ def swapped_on_stays(lab, guest):
     guest.run("swapoff /dev/tmemswap0")
 
 
-def backed(lab, dom0, guest):
+def backed(lab, guest, backing):
     """What is above the limit goes to the backing device, and comes back from there; then write-through."""
-    backing = guest.plug_disk(dom0.disk("backing"))
     load(guest, f"disksize_mb=48 backing={backing}")
     guest.run("echo 4M > /sys/block/tmemswap0/tmem/mem_limit")
     diskio.fio(guest, "/dev/tmemswap0", "--rw=randtrimwrite", "--bs=4k", "--size=12M", "--ioengine=libaio", "--iodepth=16")
@@ -75,6 +76,24 @@ def backed(lab, dom0, guest):
     lab.equal(diskio.read_sum(guest, "/dev/tmemswap0", 8), written, "bytes of the disk")
     lab.equal(diskio.read_sum(guest, backing, 8), written, "bytes of the backing device")
     lab.equal(tmem.disk_stat(guest, "bdev_num_reads"), 0, "pages read from the backing device though the service has them")
+    guest.run("rmmod tmem")
+
+
+def each_backed(lab, guest, *backing):
+    """Every disk has a backing device of its own; one that is removed and made again has it again."""
+    load(guest, f"disks=2 disksize_mb=16 writethrough=1 backing={','.join(backing)}")
+    for again in (False, True):
+        if again:
+            guest.run("echo 1 > /sys/class/tmem-control/hot_remove")
+            lab.equal(guest.run("cat /sys/class/tmem-control/hot_add").out.strip(), "1", "the number of the disk that is made again")
+        for number, device in enumerate(backing):
+            written = diskio.write_random(guest, f"/dev/tmemswap{number}", 2)
+            lab.equal(diskio.read_sum(guest, device, 2), written, f"bytes of disk {number}'s backing device")
+    guest.run("rmmod tmem")
+    load(guest, f"disks=2 disksize_mb=16 writethrough=1 backing=,{backing[1]}")
+    diskio.write_random(guest, "/dev/tmemswap0", 1)
+    diskio.write_random(guest, "/dev/tmemswap1", 1)
+    lab.equal([tmem.disk_stat(guest, "bdev_num_writes", f"tmemswap{number}") for number in (0, 1)], [0, 256], "pages written through")
     guest.run("rmmod tmem")
 
 
