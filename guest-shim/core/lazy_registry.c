@@ -32,7 +32,7 @@ static void lazy_make(struct tmem_lazy *lazy, struct tmem_lazy_member *member)
 {
 	uint32_t slot = (uint32_t)(member - lazy->member);
 
-	if (!lazy->connected || !lazy_drop(lazy, member))
+	if (!lazy->connected || lazy->held || !lazy_drop(lazy, member))
 		return;
 	tmem_store_once(&member->spoiled, 0);
 	if (lazy->backend->make_pool(lazy->backend->owner, slot, member->pool_flags, member->uuid))
@@ -167,6 +167,35 @@ void tmem_lazy_connect(struct tmem_lazy *lazy)
 		else if (tmem_load_once(&member->state) != TMEM_LAZY_EMPTY && lazy_is_persistent(member))
 			member->has_pool |= !backend->make_pool(backend->owner, i, member->pool_flags, member->uuid);
 	}
+	tmem_os_mutex_unlock(&lazy->mutex);
+}
+
+/**
+ * tmem_lazy_hold() - members are remembered only: no pool is made, not by connect() either
+ * @lazy: the registry
+ *
+ * For a caller who hears of members that are there already, some of which may be going.
+ */
+void tmem_lazy_hold(struct tmem_lazy *lazy)
+{
+	tmem_os_mutex_lock(&lazy->mutex);
+	lazy->held = true;
+	tmem_os_mutex_unlock(&lazy->mutex);
+}
+
+/**
+ * tmem_lazy_release() - ends tmem_lazy_hold(); pools are made for who is still there
+ * @lazy: the registry
+ */
+void tmem_lazy_release(struct tmem_lazy *lazy)
+{
+	uint32_t i;
+
+	tmem_os_mutex_lock(&lazy->mutex);
+	lazy->held = false;
+	for (i = 0; i < lazy->members_count; i++)
+		if (tmem_load_once(&lazy->member[i].state) == TMEM_LAZY_WAITING)
+			lazy_make(lazy, &lazy->member[i]);
 	tmem_os_mutex_unlock(&lazy->mutex);
 }
 

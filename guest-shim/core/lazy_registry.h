@@ -107,6 +107,7 @@ struct tmem_lazy_member {
  * @backend: or NULL; changes only while no call can be inside
  * @connected: see above
  * @leaving: persistent members become LEAVING instead of READY
+ * @held: nobody becomes READY
  */
 struct tmem_lazy {
 	struct tmem_os_mutex mutex;
@@ -116,6 +117,7 @@ struct tmem_lazy {
 	const struct tmem_lazy_backend *backend;
 	bool connected;
 	bool leaving;
+	bool held;
 };
 
 /* What a call is about to do. */
@@ -136,6 +138,8 @@ void tmem_lazy_forget(struct tmem_lazy *lazy, uint32_t slot);
 
 int tmem_lazy_register(struct tmem_lazy *lazy, const struct tmem_lazy_backend *backend);
 void tmem_lazy_connect(struct tmem_lazy *lazy);
+void tmem_lazy_hold(struct tmem_lazy *lazy);
+void tmem_lazy_release(struct tmem_lazy *lazy);
 void tmem_lazy_disconnect(struct tmem_lazy *lazy);
 int tmem_lazy_unregister(struct tmem_lazy *lazy);
 void tmem_lazy_leave(struct tmem_lazy *lazy);

@@ -38,6 +38,12 @@ bool tmem_frontswap_may_take(struct page *page)
 	return tmem_frontswap_writethrough || (bdev && !bdev->bd_disk->fops->rw_page);
 }
 
+/* The disk has what the service has. */
+bool tmem_frontswap_writes_through(void)
+{
+	return tmem_frontswap_writethrough;
+}
+
 void tmem_frontswap_mark_lost(struct page *page)
 {
 	if (!tmem_frontswap_writethrough)

@@ -128,7 +128,7 @@ void tmem_hooks_closed(void)
 
 bool tmem_hooks_need_service(void)
 {
-	return tmem_frontswap_all_pages() > 0;
+	return tmem_frontswap_all_pages() > 0 && !tmem_frontswap_writes_through();
 }
 
 int tmem_hooks_begin(void)

@@ -75,6 +75,7 @@ void tmem_frontswap_request_exit(void);
 
 /* frontswap_lost.c */
 bool tmem_frontswap_may_take(struct page *page);
+bool tmem_frontswap_writes_through(void);
 void tmem_frontswap_mark_lost(struct page *page);
 int tmem_frontswap_lost_init(void);
 void tmem_frontswap_lost_exit(void);

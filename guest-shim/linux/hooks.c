@@ -151,11 +151,17 @@ static struct frontswap_ops tmem_frontswap_ops = {
 	.invalidate_area = tmem_hooks_area,
 };
 
-/* Calls init for every type that is on. For ever. */
+/*
+ * Calls init for every type that is on, and then takes back those that a swapoff is about to read in. None of these may have taken a
+ * page in between, so pools are made afterwards. For ever.
+ */
 static void tmem_hooks_hang_in_frontswap(void)
 {
-	if (!tmem_hooks_in_frontswap)
-		frontswap_register_ops(&tmem_frontswap_ops);
+	if (tmem_hooks_in_frontswap)
+		return;
+	tmem_lazy_hold(&tmem_hooks_registry);
+	frontswap_register_ops(&tmem_frontswap_ops);
+	tmem_lazy_release(&tmem_hooks_registry);
 	tmem_hooks_in_frontswap = true;
 }
 
@@ -170,16 +176,65 @@ static void tmem_hooks_object(u64 object[3], const struct cleancache_filekey *ke
 	memcpy(object, key->u.key, sizeof(key->u.key));
 }
 
+/*
+ * ext4 asks for a pool at mount, and again when it is remounted to be written; then it calls by the new number only, and nobody says that
+ * the old one is over. So each slot knows its superblock by the pages that come with calls, and when that calls by another number
+ * the old slot is forgotten, where it may sleep.
+ */
+static struct super_block *tmem_hooks_owner[TMEM_HOOK_SLOTS];
+static DECLARE_BITMAP(tmem_hooks_orphans, TMEM_HOOK_SLOTS);
+
+static void tmem_hooks_forget_orphans(struct work_struct *work)
+{
+	u32 slot;
+
+	for_each_set_bit(slot, tmem_hooks_orphans, TMEM_HOOK_SLOTS) {
+		WRITE_ONCE(tmem_hooks_owner[slot], NULL);
+		clear_bit(slot, tmem_hooks_orphans);
+		tmem_lazy_forget(&tmem_hooks_registry, slot);
+	}
+}
+static DECLARE_WORK(tmem_hooks_orphan_work, tmem_hooks_forget_orphans);
+
+/* Inside the gate, so that the slot is nobody else's yet. False: the call began before a remount. */
+static bool tmem_hooks_owns(u32 slot, struct page *page)
+{
+	struct super_block *sb = page->mapping->host->i_sb;
+	u32 other;
+
+	if (READ_ONCE(sb->cleancache_poolid) != (int)slot)
+		return false;
+	if (READ_ONCE(tmem_hooks_owner[slot]) == sb)
+		return true;
+	WRITE_ONCE(tmem_hooks_owner[slot], sb);
+	for (other = TMEM_HOOK_TYPES; other < TMEM_HOOK_SLOTS; other++) {
+		if (other == slot || READ_ONCE(tmem_hooks_owner[other]) != sb)
+			continue;
+		set_bit(other, tmem_hooks_orphans);
+		schedule_work(&tmem_hooks_orphan_work);
+	}
+	return true;
+}
+
+static int tmem_hooks_remember_fs(u32 pool_flags, const uuid_t *uuid)
+{
+	int slot = tmem_lazy_remember_any(&tmem_hooks_registry, TMEM_HOOK_TYPES, TMEMIF_POOL_FLAGS(pool_flags), uuid);
+
+	if (slot < 0)
+		pr_warn_once("%u file systems have cleancache; further ones do without\n", TMEM_HOOK_SLOTS - TMEM_HOOK_TYPES);
+	return slot;
+}
+
 static int tmem_hooks_init_fs(size_t page_bytes)
 {
-	return tmem_lazy_remember_any(&tmem_hooks_registry, TMEM_HOOK_TYPES, TMEMIF_POOL_FLAGS(0), NULL);
+	return tmem_hooks_remember_fs(0, NULL);
 }
 
 static int tmem_hooks_init_shared_fs(uuid_t *uuid, size_t page_bytes)
 {
 	if (uuid_is_null(uuid))
 		return tmem_hooks_init_fs(page_bytes);
-	return tmem_lazy_remember_any(&tmem_hooks_registry, TMEM_HOOK_TYPES, TMEMIF_POOL_FLAGS(TMEMIF_POOL_SHARED), uuid);
+	return tmem_hooks_remember_fs(TMEMIF_POOL_SHARED, uuid);
 }
 
 static int tmem_hooks_get(int slot, struct cleancache_filekey key, pgoff_t index, struct page *page)
@@ -192,7 +247,7 @@ static int tmem_hooks_get(int slot, struct cleancache_filekey key, pgoff_t index
 	if (!backend)
 		return -1;
 	tmem_hooks_object(object, &key);
-	result = backend->get(slot, object, index, page);
+	result = tmem_hooks_owns(slot, page) ? backend->get(slot, object, index, page) : -1;
 	tmem_lazy_exit(&tmem_hooks_registry, ticket);
 	return result;
 }
@@ -207,7 +262,8 @@ static void tmem_hooks_put(int slot, struct cleancache_filekey key, pgoff_t inde
 	if (!backend)
 		return;
 	tmem_hooks_object(object, &key);
-	backend->put(slot, object, index, page);
+	if (tmem_hooks_owns(slot, page))
+		backend->put(slot, object, index, page);
 	tmem_lazy_exit(&tmem_hooks_registry, ticket);
 }
 
@@ -241,8 +297,10 @@ static void tmem_hooks_flush_object(int slot, struct cleancache_filekey key)
 
 static void tmem_hooks_forget_fs(int slot)
 {
-	if (slot >= (int)TMEM_HOOK_TYPES && slot < (int)TMEM_HOOK_SLOTS)
-		tmem_lazy_forget(&tmem_hooks_registry, slot);
+	if (slot < (int)TMEM_HOOK_TYPES || slot >= (int)TMEM_HOOK_SLOTS)
+		return;
+	WRITE_ONCE(tmem_hooks_owner[slot], NULL);
+	tmem_lazy_forget(&tmem_hooks_registry, slot);
 }
 
 static const struct cleancache_ops tmem_cleancache_ops = {

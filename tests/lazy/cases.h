@@ -28,6 +28,7 @@ inline const std::vector<NamedActor>& actors() {
       {"register", &World::load_module},    {"unregister", &World::unload_module},
       {"bring_back", &World::bring_back},   {"connect", &World::connect},
       {"lose_memory", &World::lose_memory}, {"disconnect", &World::disconnect},
+      {"hold", &World::hold},
   };
   return all;
 }

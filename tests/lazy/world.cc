@@ -319,6 +319,17 @@ void World::load_module() {
   unlock(s_.module_lock);
 }
 
+void World::hold() {
+  lock_and_look(s_.module_lock);
+  tmem_lazy_hold(&lazy_);
+  uint32_t ready = 0;
+  for (uint32_t i = 0; i < kSlots; ++i) ready |= (tmem_load_once(&members_[i].state) == TMEM_LAZY_READY) << i;
+  step();
+  for (uint32_t i = 0; i < kSlots; ++i) require(tmem_load_once(&members_[i].state) != TMEM_LAZY_READY || (ready >> i & 1), "a pool was made while held");
+  tmem_lazy_release(&lazy_);
+  unlock(s_.module_lock);
+}
+
 void World::unload_module() {
   lock_and_look(s_.module_lock);
   if (s_.code && tmem_lazy_unregister(&lazy_) == 0) {

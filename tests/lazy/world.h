@@ -8,6 +8,7 @@
 //   a page was lost                         and no event excuses it
 //   a call is inside after unregister       or comes in
 //   a pool was made twice                   or one of another life of its slot was taken over
+//   a pool was made while held
 //   a member was forgotten                  the service is connected, and a member has no pool
 //   something is left                       when all have gone: a pool, a member, a count
 //
@@ -45,6 +46,7 @@ class World {
   void load_module();
   void unload_module();  // refused while the page is out
   void bring_back();     // and unload
+  void hold();           // hears of members that are there, and pools are made when it has heard of all
   void connect();
   void lose_memory();    // the service comes back with none
   void disconnect();     // for good

@@ -23,10 +23,22 @@ def change_outside(guest, dom0, files):
     files.has("f07", dom0.run(f"debugfs -R 'cat f07' {disk} 2>/dev/null | md5sum", timeout=300).out.split()[0])
 
 
+def remount_again_and_again(lab, guest, service, files):
+    """Each time that it is remounted to be written, ext4 asks for a pool: the one of before must go. There are 64 places."""
+    guest.run("""for i in $(seq 70); do
+        mount -o remount,ro /files && mount -o remount,rw /files && echo 1 >/proc/sys/vm/drop_caches && head -c 4096 /files/f00 >/dev/null || exit
+        done""", timeout=900)
+    lab.equal(len(service.clients()["g1"]["pools"]), 1, "pools of a guest with one file system")
+    files.read("after many remounts")
+    before = hooks.count(guest, "cleancache_get_hit")
+    files.read("after many remounts, again")
+    lab.expect(hooks.count(guest, "cleancache_get_hit") > before + 1000, f"no pages from tmem after many remounts\n{hooks.counters(guest)}")
+
+
 def scenario(lab):
     kernel = kernels.hooks_kernel()
     dom0 = lab.boot(customize=customize, disks=[lab.Disk("files", 64)])
-    tmem.Service(lab, dom0)
+    service = tmem.Service(lab, dom0)
     guest = hooks.guest(lab, kernel=kernel, module=kernels.module(kernel, lab.out), memory=48,
                         config=["tmem=1", f'disk=["phy:{dom0.disk("files")},xvda,w"]']).create()
     files = Files(lab, guest, count=10, mebibytes=3)     # more than the guest can keep
@@ -46,6 +58,7 @@ def scenario(lab):
     files.unmount()
     files.mount()
     files.read("after a remount")
+    remount_again_and_again(lab, guest, service, files)
     change_outside(guest, dom0, files)
     files.read("after a change outside")
     guest.run("rmmod tmem", timeout=300)
