@@ -11,6 +11,7 @@
 #include <ctime>
 #include <deque>
 #include <system_error>
+#include <utility>
 
 #include "breathe/control_service.h"
 #include "breathe/hooks.h"
@@ -128,10 +129,16 @@ void Loop::session(bool& told) {
   const auto migrates = [this](Domid domain, const std::string& name) { return is_moving(options_.proc, domain, name); };
   Breather breather(store, hypervisor, *service, {options_.params, options_.service_domain, migrates}, tell);
   store.write(TMEM_XS_FLOW, "", {});
-  for (const char* path : {"@introduceDomain", "@releaseDomain", "/libxl", "/local/domain/0/memory/target", TMEM_XS_FLOW_ROOM}) store.watch(path, "flow");
+  for (const char* path : {"@introduceDomain", "@releaseDomain", "/libxl", "/local/domain/0/memory/target"}) store.watch(path, "flow");
+  bool trouble = false;
   do {
-    const bool moving = breather.round(now_ms());
-    told = false;
+    bool moving = false;
+    try {
+      moving = breather.round(now_ms());
+      trouble = told = false;
+    } catch (const HostError& error) {  // of one guest, as a rule: what is known of the others stays
+      if (!std::exchange(trouble, true)) complain(error.what());
+    }
     hooks.look(now_ms());
     const int rest_ms = moving ? kMovingMs : static_cast<int>(options_.interval_seconds) * 1000;
     if (!wait(-1, kGapMs) || !wait(xenstore.fd(), rest_ms - kGapMs)) break;
