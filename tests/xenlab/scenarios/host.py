@@ -30,6 +30,15 @@ def scenario(lab):
     dom0.run(stop)
     guest.must_live()
     lab.expect("tmem" not in dom0.domains(), "the unit's stop left the tmem domain")
+    lab.equal(dom0.run(stop).code, 0, "a second stop, when it is gone already")
+
+    start_unit(dom0, "xen-tmem-domain").wait()
+    agent.wait_line("service's domain is 'tmem'")
+    dom0.poll(lambda: dom0.xs_read(guest.path("device/tmem/0/state")) == "4", 240, "the guest to be connected again")
+    dom0.write_file("/usr/lib/xen-tmem/stop-guests", (UNITS / "stop-guests").read_text())
+    said = dom0.run("sh /usr/lib/xen-tmem/stop-guests", timeout=600).out   # as the host goes down
+    lab.expect("shutting down 'web1'" in said, f"it says {said}")
+    lab.equal(sorted(dom0.domains()), ["Domain-0"], "domains after the units' stop")
 
 
 def exec_of(unit, key):
