@@ -258,14 +258,38 @@ TEST_F(Agent, AFailedCommitLeavesNothingAndTheNextRoundAttaches) {
   EXPECT_EQ(back("state"), "1");
 }
 
-TEST_F(Agent, ADomainIsFoundByNameBeforeItIsTakenForAnId) {
+TEST_F(Agent, WhatIsANumberIsNeverADomainsName) {
   domain(1, "7");
   domain(7, "web1");
-  EXPECT_EQ(find_domain(store_, "7"), Domid{1});
+  EXPECT_EQ(find_domain(store_, "7"), Domid{7});
   EXPECT_EQ(find_domain(store_, "web1"), Domid{7});
   EXPECT_EQ(find_domain(store_, "0"), Domid{0});
   EXPECT_EQ(find_domain(store_, "12"), std::nullopt);
   EXPECT_EQ(find_domain(store_, "1x"), std::nullopt);
+}
+
+TEST_F(Agent, AWishIsAnsweredWhenItHasComeTrueOrWithWhyNot) {
+  domain(1, "tmem");
+  domain(7, "web1");
+  auto reconciler = agent(false);
+  const std::string wish = std::string(kWishes) + "/7";
+  store_.nodes[wish] = {"attach min=64 cap=128", {}};
+  reconciler.reconcile();
+  EXPECT_EQ(store_.read(wish + "/answer"), "done");
+  store_.remove(wish);
+  store_.nodes[wish] = {"attach cap=32", {}};
+  reconciler.reconcile();
+  EXPECT_EQ(store_.read(wish + "/answer"), "refused: wish 'attach cap=32': tmem_min is above tmem_cap");
+  EXPECT_EQ(back("policy"), "weight=100 cap-pages=32768 min-pages=16384 compress=1");
+  store_.remove(wish + "/answer");
+  reconciler.reconcile();
+  EXPECT_TRUE(store_.read(wish + "/answer")) << "who asks the same again is answered again";
+}
+
+TEST_F(Agent, NothingIsWrittenIntoTheDirectoryOfADomainThatHasGoneMeanwhile) {
+  attach(store_, 1, 7, {"web1", kUuid}, {});
+  carry_tuning(store_, 7, {{"selfballooning", "1"}});
+  EXPECT_TRUE(store_.nodes.empty());
 }
 
 }  // namespace

@@ -2,7 +2,10 @@
 #include "agent/policy.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cctype>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -92,6 +95,32 @@ TEST_F(PolicyFiles, AnotherProgramsCommandLineIsNotXls) {
   process(42, {"vi", "create", (root_ / "vm.cfg").string()}, "/");
   process(43, {"xl", "list", (root_ / "vm.cfg").string()}, "/");
   EXPECT_EQ(find("web1").source, PolicySource::kDefault);
+}
+
+TEST_F(PolicyFiles, AFileThatCannotBeReadIsNobodysAndWaitsForNobody) {
+  process(42, {"xl", "create", root_.string()}, "/");
+  ASSERT_EQ(mkfifo((root_ / "pipe").c_str(), 0600), 0);
+  process(43, {"xl", "create", (root_ / "pipe").string()}, "/");
+  file(root_ / "broken.cfg", "name = (\n");
+  process(44, {"xl", "create", (root_ / "broken.cfg").string()}, "/");
+  EXPECT_EQ(find("web1").source, PolicySource::kDefault);
+  EXPECT_TRUE(errors_.empty()) << "another guest's file";
+}
+
+TEST_F(PolicyFiles, WhatAnotherUserCallsXlIsNotXl) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, to be somebody else";
+  file(root_ / "vm.cfg", "name='web1'\ntmem=1\n");
+  process(42, {"xl", "create", (root_ / "vm.cfg").string()}, "/");
+  EXPECT_TRUE(find("web1").policy.enabled);
+  ASSERT_EQ(chown((places_.proc / "42").c_str(), 1000, 1000), 0);
+  EXPECT_FALSE(find("web1").policy.enabled);
+}
+
+TEST_F(PolicyFiles, AUuidIsTheSameInCapitals) {
+  std::string capitals = kUuid;
+  for (char& c : capitals) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  file(places_.etc / "a.cfg", "name='web1'\nuuid='" + capitals + "'\ntmem=1\n");
+  EXPECT_TRUE(find("web1", kUuid).policy.enabled);
 }
 
 TEST_F(PolicyFiles, TwoGuestsOfOneNameAreToldApartByUuid) {

@@ -14,8 +14,9 @@ const std::string kRequest = "/local/domain/7/" TMEM_XS_PAGES_TARGET;
 const std::string kAnswer = agent::frontend_path(7) + "/" TMEM_XS_PAGES_BACK;
 
 // The guest: answers a request as soon as it is written.
-class Guest final : public agent::StoreView {
+class Guest final : public agent::Store {
  public:
+  Guest() { store.write("/local/domain/7/name", "web1", {}); }
   std::optional<std::string> read(const std::string& path) override { return store.read(path); }
   std::vector<std::string> list(const std::string& path) override { return store.list(path); }
   void remove(const std::string& path) override { store.remove(path); }
@@ -23,6 +24,10 @@ class Guest final : public agent::StoreView {
     store.write(path, value, permissions);
     if (path == kRequest && !answer.empty()) store.write(kAnswer, answer, {7, 1});
   }
+  void transaction(const std::function<void(agent::StoreView&)>& body) override { body(*this); }
+  void watch(const std::string&, const std::string&) override {}
+  void unwatch(const std::string&, const std::string&) override {}
+  void allow_release_watch(agent::Domid) override {}
 
   agent::FakeStore store;
   std::string answer;
@@ -35,6 +40,14 @@ TEST(PagesBack, ARequestIsOfDom0AndReadableByItsGuest) {
   EXPECT_EQ(guest.store.nodes.at(kRequest).value, "12");
   EXPECT_EQ(guest.store.nodes.at(kRequest).permissions.owner, 0u);
   EXPECT_EQ(guest.store.nodes.at(kRequest).permissions.reader, 7u);
+}
+
+TEST(PagesBack, ADomainThatIsGoneIsNotMadeAnewByARequest) {
+  Guest guest;
+  guest.store.remove("/local/domain/7");
+  PagesRequest request(guest, 7);
+  request.ask(12);
+  EXPECT_TRUE(guest.store.nodes.empty());
 }
 
 TEST(PagesBack, TheGuestsWordsAreTaken) {

@@ -30,7 +30,9 @@ PagesRequest::~PagesRequest() {
 
 void PagesRequest::ask(uint64_t may_stay) {
   store_.remove(answer_path(guest_));  // of an earlier request
-  store_.write(request_path(guest_), std::to_string(may_stay), {0, guest_});
+  store_.transaction([&](agent::StoreView& t) {
+    if (agent::is_there(t, guest_)) t.write(request_path(guest_), std::to_string(may_stay), {0, guest_});
+  });
   asked_ = true;
 }
 

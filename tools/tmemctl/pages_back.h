@@ -18,7 +18,7 @@ struct PagesBack {
 // A request to one guest. It stands until withdrawn; the guest then stores pages again.
 class PagesRequest {
  public:
-  PagesRequest(agent::StoreView& store, agent::Domid guest) : store_(store), guest_(guest) {}
+  PagesRequest(agent::Store& store, agent::Domid guest) : store_(store), guest_(guest) {}
   ~PagesRequest();
   PagesRequest(const PagesRequest&) = delete;
   PagesRequest& operator=(const PagesRequest&) = delete;
@@ -28,7 +28,7 @@ class PagesRequest {
   void withdraw();
 
  private:
-  agent::StoreView& store_;
+  agent::Store& store_;
   agent::Domid guest_;
   bool asked_ = false;
 };

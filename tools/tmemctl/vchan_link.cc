@@ -51,10 +51,13 @@ class StreamLock {
   StreamLock& operator=(StreamLock&&) = delete;
 
   // False: somebody else has the stream, or its session was taken before.
-  bool take(const std::string& session) {
+  bool may_take(const std::string& session) const {
     std::array<char, 64> last;
     const ssize_t length = held_ ? pread(fd_, last.data(), last.size(), 0) : -1;
-    if (length < 0 || std::string_view(last.data(), static_cast<size_t>(length)) == session) return false;
+    return length >= 0 && std::string_view(last.data(), static_cast<size_t>(length)) != session;
+  }
+  // Once there is a connection: one that could not be made has used nothing up.
+  bool took(const std::string& session) {
     return ftruncate(fd_, 0) == 0 && pwrite(fd_, session.data(), session.size(), 0) == static_cast<ssize_t>(session.size());
   }
 
@@ -122,13 +125,14 @@ std::unique_ptr<Link> connect_domain(uint32_t domid, const std::string& name, Mi
       const auto session = store.read(path + "/" TMEM_XS_CONTROL_SESSION);
       if (!session) continue;
       StreamLock lock(domid, n);
-      if (!lock.take(*session)) continue;
+      if (!lock.may_take(*session)) continue;
       libxenvchan* vchan = libxenvchan_client_init(nullptr, static_cast<int>(domid), path.c_str());
       if (vchan == nullptr) why = "its pages cannot be mapped (is it starting anew? is xen-gntdev loaded here?)";
       if (vchan == nullptr) continue;
+      const bool noted = lock.took(*session);
       auto link = std::make_unique<VchanLink>(vchan, std::move(lock), named(name, domid), domid);
       // The same session still: these are the pages that it stands for.
-      if (store.read(path + "/" TMEM_XS_CONTROL_SESSION) == session) return link;
+      if (noted && store.read(path + "/" TMEM_XS_CONTROL_SESSION) == session) return link;
     }
     if (std::chrono::steady_clock::now() >= deadline)
       throw Failure(ExitCode::kUnreachable, "cannot reach " + named(name, domid) + " within " + std::to_string(timeout.count()) +

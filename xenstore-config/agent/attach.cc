@@ -15,6 +15,7 @@ namespace {
 constexpr const char* kInitialising = "1";
 constexpr const char* kClosing = "5";
 constexpr const char* kClosed = "6";
+constexpr std::chrono::seconds kBuilding{30};  // from a domain's directory to its name
 
 std::string domain_path(Domid domain) { return "/local/domain/" + std::to_string(domain); }
 
@@ -35,6 +36,8 @@ std::vector<Domid> domains(StoreView& store) {
 
 std::string guest_to_node(const GuestName& name) { return "uuid=" + name.uuid + " name=" + name.name; }
 
+std::string wish_path(Domid guest) { return std::string(kWishes) + "/" + std::to_string(guest); }
+
 std::string parent(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
@@ -44,14 +47,16 @@ std::string backend_path(Domid backend, Domid guest) {
 }
 std::string frontend_path(Domid guest) { return domain_path(guest) + "/device/" TMEM_XS_DEVICE "/0"; }
 
+// As xl has it: what is a number is never a name.
 std::optional<Domid> find_domain(StoreView& store, const std::string& name_or_id) {
+  if (const auto id = to_domid(name_or_id)) return *id == 0 || store.read(domain_path(*id) + "/name") ? id : std::nullopt;
   for (const Domid id : domains(store)) {
     if (store.read(domain_path(id) + "/name") == name_or_id) return id;
   }
-  const auto id = to_domid(name_or_id);
-  if (id && (*id == 0 || store.read(domain_path(*id) + "/name"))) return id;
   return std::nullopt;
 }
+
+bool is_there(StoreView& transaction, Domid guest) { return transaction.read(domain_path(guest) + "/name").has_value(); }
 
 // A domain that xl moves is called something else until it runs at the other end; its guest is the same.
 GuestName guest_name(StoreView& store, Domid guest) {
@@ -70,6 +75,7 @@ void attach(Store& store, Domid backend, Domid guest, const GuestName& name, con
   const Permissions of_backend{backend, guest}, of_guest{guest, backend};
   const Permissions above_backend{0, backend}, above_guest{0, guest};
   store.transaction([&](StoreView& t) {
+    if (!is_there(t, guest)) return;
     t.write(parent(parent(back)), "", above_backend);
     t.write(parent(back), "", above_backend);
     t.write(parent(front), "", above_guest);
@@ -121,28 +127,36 @@ void Reconciler::keep(const Known& known) {
 }
 
 // What was found for it, or what an operator has said since.
-const Reconciler::Known& Reconciler::policy_of(Domid guest, const GuestName& name) {
+Reconciler::Known& Reconciler::policy_of(Domid guest, const GuestName& name) {
   Known& known = known_guest(guest, name);
-  const std::string wish = store_.read(std::string(kWishes) + "/" + std::to_string(guest)).value_or("");
-  if (wish == known.wish) return known;
+  const std::string path = wish_path(guest);
+  const std::string wish = store_.read(path).value_or("");
+  if (wish == known.wish && (wish.empty() || store_.read(path + "/" + kWishAnswer))) return known;
   known.wish = wish;
   if (wish.empty()) return known;
   std::vector<PolicyError> errors;
   const auto policy = policy_after_wish(wish, known.policy, errors);
   for (const PolicyError& error : errors) log_(LOG_WARNING, "guest '" + name.name + "': " + error.text);
-  if (!policy) return known;
-  known.policy = *policy;
-  known.from = "an operator";
-  keep(known);
+  if (policy) {
+    known.policy = *policy;
+    known.from = "an operator";
+    keep(known);
+  }
+  known.answer = policy ? "done" : "refused: " + errors.front().text;
   return known;
 }
 
 bool Reconciler::reconcile_guest(Domid backend, Domid guest) {
   const GuestName name = guest_name(store_, guest);
-  if (name.name.empty() || name.uuid.empty()) return false;  // being built: libxl has not got that far
-  const Known& known = policy_of(guest, name);
-  if (known.policy.enabled) return settle_attached(backend, guest, known);
+  if (name.name.empty() || name.uuid.empty()) return is_leftover(guest);  // else being built: libxl has not got that far
+  nameless_.erase(guest);
+  Known& known = policy_of(guest, name);
+  const bool settled = known.policy.enabled ? settle_attached(backend, guest, known) : settle_detached(backend, guest, name);
+  if (!known.answer.empty()) store_.write(wish_path(guest) + "/" + kWishAnswer, std::exchange(known.answer, ""), {});
+  return settled;
+}
 
+bool Reconciler::settle_detached(Domid backend, Domid guest, const GuestName& name) {
   const std::string back = backend_path(backend, guest), front = frontend_path(guest);
   const bool has_back = store_.read(back + "/" TMEM_XS_FRONTEND).has_value();
   if (has_back && store_.read(back + "/" TMEM_XS_ONLINE) == "1") {
@@ -152,6 +166,12 @@ bool Reconciler::reconcile_guest(Domid backend, Domid guest) {
   if (has_back) return false;  // until the backend has closed and removed its directory
   if (store_.read(front + "/" TMEM_XS_BACKEND) == back) store_.remove(front);
   return true;
+}
+
+// A directory without a domain, that somebody wrote to when libxl had just taken it away. It is seen when it gets a name.
+bool Reconciler::is_leftover(Domid guest) {
+  const auto now = std::chrono::steady_clock::now();
+  return now - nameless_.try_emplace(guest, now).first->second > kBuilding;
 }
 
 bool Reconciler::settle_attached(Domid backend, Domid guest, const Known& known) {
@@ -204,6 +224,7 @@ void Reconciler::remove_stale(Domid backend, const std::vector<Domid>& present) 
     const auto guest = to_domid(text);
     if (!guest || gone(*guest)) store_.remove(std::string(kWishes) + "/" + text);
   }
+  std::erase_if(nameless_, [&](const auto& one) { return gone(one.first); });
   forget_gone(gone);
 }
 

@@ -10,6 +10,7 @@
 // Thread rule: one thread.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <string>
@@ -31,10 +32,13 @@ void detach(Store& store, Domid backend, Domid guest);
 
 // What xen-tmemctl attach and detach leave for the agent, for as long as the domain lives; its record keeps it beyond.
 inline constexpr const char* kWishes = TMEM_XS_TOOL "/guest";  // /DOMID = "attach [KEY=VALUE...]" or "detach", dom0 only
+inline constexpr const char* kWishAnswer = "answer";  // below it, from the agent: "done" or "refused: " and why
 inline constexpr const char* kAgentNode = TMEM_XS_TOOL "/agent";  // number of the agent's process
 
 std::optional<Domid> find_domain(StoreView& store, const std::string& name_or_id);
 GuestName guest_name(StoreView& store, Domid guest);
+// For a transaction that writes into a guest's directory: it must not come to be anew when libxl has just taken it away.
+bool is_there(StoreView& transaction, Domid guest);
 
 class Reconciler {
  public:
@@ -56,12 +60,15 @@ class Reconciler {
     std::string from;  // where it was found, for people
     std::string wish;  // that it was changed by
     bool tuned = false;
+    std::string answer = {};  // to the wish, to be given at the end of the round
   };
 
+  bool is_leftover(Domid guest);
   bool reconcile_guest(Domid backend, Domid guest);
   Known& known_guest(Domid guest, const GuestName& name);
-  const Known& policy_of(Domid guest, const GuestName& name);
+  Known& policy_of(Domid guest, const GuestName& name);
   void keep(const Known& known);
+  bool settle_detached(Domid backend, Domid guest, const GuestName& name);
   bool settle_attached(Domid backend, Domid guest, const Known& known);
   void carry(Domid guest);
   void remove_stale(Domid backend, const std::vector<Domid>& domains);
@@ -73,6 +80,7 @@ class Reconciler {
   Log log_;
   std::optional<Domid> backend_;      // that may watch releases already
   std::map<Domid, Known> known_;
+  std::map<Domid, std::chrono::steady_clock::time_point> nameless_;  // since when
 };
 
 }  // namespace tmem::agent

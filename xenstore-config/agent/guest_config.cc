@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "agent/guest_config.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 
 namespace tmem::agent {
@@ -13,8 +16,10 @@ namespace {
 
 std::optional<std::string> slurp(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();  // a process that ends meanwhile is an error here, and no exception
   if (!in) return std::nullopt;
-  return std::string{std::istreambuf_iterator<char>(in), {}};
+  return std::move(text).str();
 }
 
 // A name or uuid becomes part of a path: nothing that could leave the directory.
@@ -35,9 +40,12 @@ std::vector<std::string> command_line(const fs::path& process) {
   return words;
 }
 
-bool is_process(const fs::path& path) {
+// Of root, who alone can start guests; what other users call xl names files of their choice.
+bool is_roots_process(const fs::path& path) {
   const std::string name = path.filename().string();
-  return !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) { return c >= '0' && c <= '9'; });
+  struct stat found;
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) { return c >= '0' && c <= '9'; }) &&
+         stat(path.c_str(), &found) == 0 && (found.st_uid == 0 || found.st_uid == geteuid());
 }
 
 // The policy that a configuration of this guest states, if it states one. nullopt: another guest's, or not readable.
@@ -54,12 +62,14 @@ std::optional<std::optional<FoundPolicy>> match(const fs::path& file, const std:
 std::optional<std::optional<FoundPolicy>> from_running_xl(const ConfigPlaces& places, const GuestName& guest, std::vector<fs::path>& lost,
                                                           std::vector<PolicyError>& errors) {
   std::error_code ignored;
+  std::vector<PolicyError> of_others;  // a broken file of another guest is not this guest's error
   for (const auto& entry : fs::directory_iterator(places.proc, ignored)) {
-    if (!is_process(entry.path())) continue;
+    if (!is_roots_process(entry.path())) continue;
     const auto command = parse_xl_command(command_line(entry.path()), fs::read_symlink(entry.path() / "cwd", ignored));
     if (!command) continue;
     for (const fs::path& file : command->files) {
-      if (auto found = match(file, command->lines, guest, errors)) return found;
+      auto& to = file.stem() == guest.name ? errors : of_others;
+      if (auto found = match(file, command->lines, guest, to)) return found;
       if (!fs::exists(file, ignored)) lost.push_back(file.filename());
     }
   }
@@ -79,7 +89,7 @@ std::vector<fs::path> config_files(const fs::path& directory) {
 // While xl runs with a file that cannot be found, a file of another name is this guest's only if it names its uuid.
 std::optional<FoundPolicy> from_config_files(const ConfigPlaces& places, const GuestName& guest, const std::vector<fs::path>& lost,
                                              std::vector<PolicyError>& errors) {
-  std::vector<PolicyError> of_others;  // a broken file of another guest is not this guest's error
+  std::vector<PolicyError> of_others;
   for (const fs::path& directory : {places.etc, places.etc / "auto"}) {
     for (const fs::path& file : config_files(directory)) {
       const bool name_is_enough = lost.empty() || std::find(lost.begin(), lost.end(), file.filename()) != lost.end();

@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "agent/attach.h"
 #include "selfballoon/params.h"
 #include "tmem/tmem_xs.h"
 
@@ -13,9 +14,10 @@ const std::map<std::string, std::pair<uint64_t, uint64_t>> kFlowRanges{
     {"min", {1, uint64_t{1} << 32}}, {"max", {1, uint64_t{1} << 32}}, {"weight", {0, 65535}}, {"buffer", {0, 100}}};
 constexpr std::string_view kFlowPrefix = "flow_";
 
-bool carry(Store& store, const std::string& path, const Tuning& values, const Permissions& permissions, const Permissions& above) {
+bool carry(Store& store, Domid guest, const std::string& path, const Tuning& values, const Permissions& permissions, const Permissions& above) {
   if (values.empty() || !store.list(path).empty()) return false;
   store.transaction([&](StoreView& t) {
+    if (!is_there(t, guest)) return;
     t.write(path.substr(0, path.rfind('/')), "", above);
     t.write(path, "", permissions);
     for (const auto& [node, value] : values) t.write(path + "/" + node, value, permissions);
@@ -48,7 +50,7 @@ std::optional<std::string> tuning_refusal(const std::string& node, const std::st
 std::string tuning_path(Domid guest) { return "/local/domain/" + std::to_string(guest) + "/" TMEM_SELFBALLOON_KEYS; }
 
 bool carry_tuning(Store& store, Domid guest, const Tuning& tuning) {
-  return carry(store, tuning_path(guest), tuning, {0, guest}, {0, guest});
+  return carry(store, guest, tuning_path(guest), tuning, {0, guest}, {0, guest});
 }
 
 std::optional<std::string> flow_node(const std::string& key) {
@@ -76,6 +78,6 @@ std::optional<std::string> flow_refusal(const std::string& node, const std::stri
 std::string flow_path(Domid guest) { return "/local/domain/" + std::to_string(guest) + "/" TMEM_XS_FLOW_KEYS; }
 
 // The guest needs to know nothing of it.
-bool carry_flow(Store& store, Domid guest, const Tuning& flow) { return carry(store, flow_path(guest), flow, {}, {0, guest}); }
+bool carry_flow(Store& store, Domid guest, const Tuning& flow) { return carry(store, guest, flow_path(guest), flow, {}, {0, guest}); }
 
 }  // namespace tmem::agent

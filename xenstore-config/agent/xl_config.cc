@@ -4,10 +4,12 @@ extern "C" {
 #include <libxlutil.h>
 }
 
+#include <cctype>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <memory>
+#include <sstream>
 
 #include "agent/policy.h"
 
@@ -65,9 +67,13 @@ void take_shared(const XLU_Config* config, PolicyKeys& keys) {
 }  // namespace
 
 std::optional<XlConfig> read_xl_config(const std::string& path, const std::vector<std::string>& extra_lines, std::vector<PolicyError>& errors) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return std::nullopt;  // whoever reads a pipe waits for its writer
   std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
   if (!in) return std::nullopt;
-  std::string data{std::istreambuf_iterator<char>(in), {}};
+  std::string data = std::move(text).str();
   for (const std::string& line : extra_lines) data += "\n" + line;
   data += "\n";
 
@@ -83,7 +89,10 @@ std::optional<XlConfig> read_xl_config(const std::string& path, const std::vecto
   XlConfig result;
   const char* value = nullptr;
   if (xlu_cfg_get_string(config.get(), "name", &value, 1) == 0) result.name = value;
-  if (xlu_cfg_get_string(config.get(), "uuid", &value, 1) == 0) result.uuid = value;
+  if (xlu_cfg_get_string(config.get(), "uuid", &value, 1) == 0) {
+    result.uuid = value;
+    for (char& c : result.uuid) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));  // as libxl writes it
+  }
   long memory = 0;
   if (xlu_cfg_get_long(config.get(), "memory", &memory, 1) == 0 && memory > 0) result.memory_mib = static_cast<uint64_t>(memory);
   PolicyKeys keys;

@@ -312,6 +312,7 @@ void Breather::ask_for_pages(const Look& seen, const flow::HostPlan& plan) {
     if (stands == target || (stands && stands != ours)) continue;
     const Domid guest_id = id;  // a structured binding is not captured
     store_.transaction([&](agent::StoreView& t) {
+      if (!agent::is_there(t, guest_id)) return;
       t.write(pages_path(guest_id), target, kDom0Only);
       t.write(pages_target_path(guest_id), target, {0, guest_id});
     });

@@ -55,13 +55,19 @@ void require_agent(agent::Store& store) {
     throw Failure(ExitCode::kUnreachable, "xen-tmem-agent does not run, and it is what attaches guests: systemctl start xen-tmem-agent");
 }
 
+uint64_t whole_mib(const std::string& value, const std::string& key) {
+  const uint64_t bytes = parse_size(value, "a " + key);
+  if (bytes % kMib != 0) throw Failure(ExitCode::kUsage, "cannot use '" + key + "=" + printable(value) + "': it counts in whole MiB, as in xl.cfg");
+  return bytes / kMib;
+}
+
 // The words of a policy as xl.cfg has them: sizes in MiB.
 std::string policy_words(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) {
     const size_t equals = word.find('=');
     const std::string key = word.substr(0, equals), value = equals == std::string::npos ? "" : word.substr(equals + 1);
-    if (key == "cap" || key == "min") text += " " + key + "=" + std::to_string(value == "none" ? 0 : parse_size(value, "a " + key) / kMib);
+    if (key == "cap" || key == "min") text += " " + key + "=" + std::to_string(value == "none" ? 0 : whole_mib(value, key));
     else if (key == "weight") text += " weight=" + std::to_string(parse_number(value, "a weight", 65535));
     else if (key == "compress") text += std::string(" compress=") + (parse_switch(value, "compress") ? "1" : "0");
     else throw Failure(ExitCode::kUsage, "cannot use '" + printable(word) + "': there are weight=, cap=, min= and compress=");
@@ -71,13 +77,19 @@ std::string policy_words(const std::vector<std::string>& words) {
 
 // Leaves the word and waits until done() or the time is over.
 bool wish(Session& session, agent::Store& store, const Guest& guest, const std::string& word, const std::function<bool()>& done) {
-  store.write(std::string(agent::kWishes) + "/" + std::to_string(guest.domid), word, {});
+  const std::string path = std::string(agent::kWishes) + "/" + std::to_string(guest.domid), answer = path + "/" + agent::kWishAnswer;
+  store.transaction([&](agent::StoreView& t) {
+    t.remove(answer);
+    t.write(path, word, {});
+  });
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(session.timeout_seconds);
-  while (!done()) {
+  for (;;) {
+    const std::string said = store.read(answer).value_or("");
+    if (said.starts_with("refused")) throw Failure(ExitCode::kNotPossible, describe(guest) + ": xen-tmem-agent " + printable(said));
+    if (!said.empty() && done()) return true;
     if (std::chrono::steady_clock::now() >= end) return false;
     std::this_thread::sleep_for(kLook);
   }
-  return true;
 }
 
 void run_attach(Session& session, const std::string& wanted, const std::vector<std::string>& words) {
@@ -170,9 +182,13 @@ void make_room_for(Session& session, const std::string& file) {
   std::string why;
   if (!can_make_room(store, why)) return;
   constexpr unsigned kHoldSeconds = 60;
-  const Room room = make_room(store, std::to_string(getpid()), memory_kib(file), kHoldSeconds, session.timeout_seconds);
-  if (!room.made)
-    session.err << "xen-tmemctl: " << format_bytes_unit(room.missing_kib * 1024, false) << " of the room for this guest could not be made; xl may refuse it\n";
+  try {
+    const Room room = make_room(store, std::to_string(getpid()), memory_kib(file), kHoldSeconds, session.timeout_seconds);
+    if (!room.made)
+      session.err << "xen-tmemctl: " << format_bytes_unit(room.missing_kib * 1024, false) << " of the room for this guest could not be made; xl may refuse it\n";
+  } catch (const Failure& failure) {
+    session.err << "xen-tmemctl: " << failure.what() << "; xl tries all the same\n";
+  }
 }
 
 // xl does it; the agent finds the words on xl's command line, as if they stood in the file.
