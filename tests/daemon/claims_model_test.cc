@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Who may claim old pools, over random lives of guests: boot, connect, write, suspend, save a copy and run on, restore any image
-// at any time, reboot, vanish, and crashes of the service at every step, that keep connections or lose them. The oracle knows
-// what each running guest believes to have stored. Two laws, whatever happens:
+// at any time, reboot, vanish, resumes that fail, and crashes of the service at every step, that keep connections or lose them.
+// The oracle knows what each running guest believes to have stored. Two laws, whatever happens:
 //   safety    a guest that is told "resumed" finds exactly what it believes to have stored, never older and never newer;
-//   promise   a guest that was suspended, or that the service lost by its own crash, is resumed by the first claim in time.
+//   promise   a guest that was suspended, or that the service lost by its own crash or at a resume, is resumed by the first claim
+//             in time.
 // TMEM_MODEL_OPS events, from TMEM_SEED; a failure prints the seed and the event.
 #include "daemon/guests/clients.h"
 
@@ -45,7 +46,8 @@ class ClaimsModel {
 
   void boot(uint32_t who);
   void connect(uint32_t who);
-  void welcome(Running& guest, const Admission& admission);
+  void welcome(uint32_t who, Running& guest, const Admission& admission);
+  void resume_fails(uint32_t who, Running& guest, ClientId id);
   void write(uint32_t who);
   void suspend(uint32_t who, bool runs_on);
   void restore(uint32_t who);
@@ -73,7 +75,7 @@ void ClaimsModel::boot(uint32_t who) {
 }
 
 // The service answers; the guest may not hear it, because the service dies first.
-void ClaimsModel::welcome(Running& guest, const Admission& admission) {
+void ClaimsModel::welcome(uint32_t who, Running& guest, const Admission& admission) {
   const ClientEntry& entry = *registry_.find(admission.id);
   if (admission.outcome == Outcome::kResumed) {
     ASSERT_EQ(pools_.at(admission.id), guest.memory.believes) << "pages of another time";
@@ -81,10 +83,18 @@ void ClaimsModel::welcome(Running& guest, const Admission& admission) {
     pools_[admission.id] = kNothing;
   }
   if (any(8) == 0) return crash();
+  if (admission.outcome == Outcome::kResumed && any(4) == 0) return resume_fails(who, guest, admission.id);
   guest.memory.epoch = entry.epoch;
   if (admission.outcome == Outcome::kFresh) guest.memory.believes = kNothing;
   guest.connected = admission.id;
   registry_.confirm(admission.id);
+}
+
+// A shard does not take it; the guest may have heard the welcome before.
+void ClaimsModel::resume_fails(uint32_t who, Running& guest, ClientId id) {
+  if (any(2) == 0) guest.memory.epoch = registry_.find(id)->epoch;
+  registry_.resume_failed(id, now_);
+  promised_[who] = guest.memory;
 }
 
 void ClaimsModel::connect(uint32_t who) {
@@ -105,7 +115,7 @@ void ClaimsModel::connect(uint32_t who) {
     }
     promised_.erase(promise);
   }
-  welcome(at->second, admission);
+  welcome(who, at->second, admission);
 }
 
 void ClaimsModel::write(uint32_t who) {

@@ -141,6 +141,60 @@ TEST_F(Registry, AResumeThatFailsLeavesThePoolsWaitingForTheSameClaim) {
   EXPECT_EQ(later.admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed) << "the client knows only the old epoch";
 }
 
+TEST_F(Registry, HoweverOftenAResumeFailsTheOldEpochIsTakenAndSoIsTheOneThatWasHandedOut) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  registry_.confirm(id);
+  const ClientInfo info = info_of(*registry_.find(id));
+  ClientRegistry later = restarted({info, info});
+  for (int failed = 0; failed < 3; ++failed) {
+    ASSERT_EQ(later.admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed) << failed;
+    EXPECT_EQ(later.find(id)->epoch, 2u) << failed;
+    later.resume_failed(id, 2000);
+  }
+  ASSERT_EQ(later.admit(hello_of(1, 9, 2)).outcome, Outcome::kResumed) << "it heard the last welcome";
+  EXPECT_EQ(later.find(id)->epoch, 3u);
+  later.resume_failed(id, 2000);
+  EXPECT_EQ(later.admit(hello_of(1, 9, 1)).outcome, Outcome::kFresh) << "older than that";
+}
+
+TEST_F(Registry, CrashesInARowDuringAResumeDoNotMakeTheEpochOlder) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  registry_.confirm(id);
+  ClientInfo info = info_of(*registry_.find(id));
+  for (int crash = 0; crash < 3; ++crash) {
+    ClientRegistry after = restarted({info, info});
+    ASSERT_EQ(after.admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed) << crash;
+    info = info_of(*after.find(id));
+  }
+}
+
+TEST_F(Registry, ASuspendedClientWhoseResumeFailsIsSuspendedAsItWasAndKeepsItsDay) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  registry_.confirm(id);
+  registry_.disconnected(id, true, 100);
+  for (int failed = 0; failed < 3; ++failed) {
+    ASSERT_EQ(registry_.admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed) << failed;
+    EXPECT_EQ(registry_.find(id)->identity().epoch, stored_epoch(2, false));
+    registry_.resume_failed(id, 200);
+    EXPECT_EQ(registry_.find(id)->state, ClientState::kSuspended);
+    EXPECT_EQ(registry_.find(id)->identity().epoch, stored_epoch(2, false, true)) << "a later crash finds it suspended";
+  }
+  EXPECT_THAT(registry_.expired(699), IsEmpty());
+  const ClientInfo info = info_of(*registry_.find(id));
+  EXPECT_EQ(restarted({info, info}).admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed);
+  EXPECT_THAT(registry_.expired(700), ElementsAre(id));
+}
+
+TEST_F(Registry, AResumeThatFailsAfterTheDayIsOverLeavesTimeForAnother) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  registry_.confirm(id);
+  registry_.disconnected(id, true, 100);
+  registry_.admit(hello_of(1, 9, 1));
+  registry_.resume_failed(id, 900);
+  EXPECT_THAT(registry_.expired(959), IsEmpty());
+  EXPECT_THAT(registry_.expired(960), ElementsAre(id));
+}
+
 TEST_F(Registry, AnotherNonceEpochOrNumberOfQueuesFreesTheOldPools) {
   for (const ClientHello& claim : {hello_of(1, 8, 1), hello_of(1, 9, 2), hello_of(1, 9, 0), hello_of(1, 9, 1, 1)}) {
     ClientRegistry registry(limits(), ClientPolicy(), 1);

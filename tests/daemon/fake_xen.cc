@@ -135,7 +135,8 @@ int xengnttab_unmap(xengntdev_handle*, void*, uint32_t) { return 0; }
 
 void* xengnttab_map_domain_grant_refs(xengntdev_handle*, uint32_t count, uint32_t, uint32_t*, int) {
   char* const pages = static_cast<char*>(the_xen->granted);
-  return count == 1 ? pages + size_t{the_xen->granted_pages} * TMEMIF_PAGE_BYTES : pages;
+  if (count == 1) return pages + size_t{the_xen->granted_pages} * TMEMIF_PAGE_BYTES;
+  return the_xen->maps ? pages : nullptr;
 }
 
 xenevtchn_handle* xenevtchn_open(xentoollog_logger*, unsigned) { return new xenevtchn_handle{::eventfd(0, EFD_CLOEXEC)}; }

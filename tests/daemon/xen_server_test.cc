@@ -109,16 +109,43 @@ class XenGuests : public testing::Test {
     xen_.write(back(domid, "policy"), "weight=100 cap-pages=512 min-pages=0 compress=1");
     xen_.write(front(domid, "state"), "1");
   }
-  void connect(Life& service, uint32_t domid) {
+  void identify(uint32_t domid, uint64_t epoch, bool suspended) {
+    const std::string known = "nonce=000102030405060708090a0b0c0d0e0f epoch=" + std::to_string(epoch);
+    xen_.write(front(domid, "identity"), known + " suspended=" + (suspended ? "1" : "0"));
+  }
+  void claim(uint32_t domid, uint64_t epoch) {
     run_until([&] { return xen_.read(back(domid, "state")) == "2"; });
     xen_.write(front(domid, "connect"), "version=1 queues=1 ring-order=" + std::to_string(TMEMIF_RING_ORDER_MIN));
     xen_.write(front(domid, "queues"), "0:1");
-    xen_.write(front(domid, "identity"), "nonce=000102030405060708090a0b0c0d0e0f epoch=0 suspended=0");
+    identify(domid, epoch, false);
     xen_.write(front(domid, "state"), "3");
+  }
+  void connect(Life& service, uint32_t domid, uint64_t epoch = 0) {
+    claim(domid, epoch);
     run_until([&] { return xen_.read(back(domid, "state")) == "4" || !service.refused.empty(); });
     ASSERT_EQ(service.refused, "");
     xen_.write(front(domid, "state"), "4");
     settle();
+  }
+  void suspend(uint32_t domid) {
+    identify(domid, epoch_of(domid), true);
+    xen_.write(front(domid, "state"), "6");
+    run_until([&] { return xen_.read(back(domid, "state")) == "6"; });
+    xen_.write(front(domid, "state"), "1");
+  }
+  // As the guest reads it.
+  uint64_t epoch_of(uint32_t domid) {
+    const std::string service = xen_.read(back(domid, "service"));
+    const size_t at = service.find("epoch=");
+    return at == std::string::npos ? 0 : std::stoull(service.substr(at + 6));
+  }
+  // What a crash would leave.
+  uint64_t stored(uint32_t domid) {
+    uint64_t epoch = 0;
+    bool answered = false;
+    shards_.on_shards([&](Shard& shard) { epoch = shard.engine().client_info(ClientId(domid)).value().epoch; }, [&] { answered = true; });
+    run_until([&] { return answered; });
+    return epoch;
   }
   boost::asio::io_context io_;
   FakeXen xen_;
@@ -178,6 +205,29 @@ TEST_F(XenGuests, AGuestThatAShardCannotServeAfterARestartIsToldToReconnectAndIt
   second.serve();
   settle();
   EXPECT_EQ(xen_.read(back(kDomid, "state")), "2");
+}
+
+TEST_F(XenGuests, ASuspendedGuestThatCannotBeMappedIsStillSuspendedAndResumesLater) {
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  connect(service, kDomid);
+  const uint64_t epoch = epoch_of(kDomid);
+  suspend(kDomid);
+  xen_.maps = false;
+  for (int failed = 0; failed < 2; ++failed) {
+    service.refused.clear();
+    claim(kDomid, epoch);
+    run_until([&] { return !service.refused.empty() && xen_.read(back(kDomid, "state")) == "6"; });
+    EXPECT_EQ(service.registry.find(ClientId(kDomid))->state, ClientState::kSuspended) << failed;
+    EXPECT_EQ(stored(kDomid), stored_epoch(epoch + 1, false, true)) << failed;
+    xen_.write(front(kDomid, "state"), "1");
+  }
+  xen_.maps = true;
+  service.refused.clear();
+  connect(service, kDomid, epoch);
+  EXPECT_NE(xen_.read(back(kDomid, "service")).find("resumed=1"), std::string::npos);
+  EXPECT_EQ(stored(kDomid), stored_epoch(epoch + 1, true));
 }
 
 TEST_F(XenGuests, AGuestThatIsRenamedIsListedByItsNewName) {

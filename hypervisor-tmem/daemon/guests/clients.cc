@@ -113,11 +113,11 @@ Admission ClientRegistry::admit(const ClientHello& hello) {
     const bool current = hello.epoch == old->epoch || (!old->epoch_confirmed && hello.epoch + 1 == old->epoch);
     // Another number of queues would look for the pages on other shards.
     if (hello.epoch != 0 && current && hello.nonce == old->nonce && hello.queues == old->queues) {
-      old->epoch += 1;
+      old->epoch = hello.epoch + 1;  // once more the same, if nobody has shown that it knows it
       old->epoch_confirmed = false;
       old->name = hello.name;
       old->transport = hello.transport;
-      old->state = ClientState::kConnected;
+      old->waited_as = std::exchange(old->state, ClientState::kConnected);
       return {Admission::Outcome::kResumed, old->id, std::nullopt};
     }
   }
@@ -148,7 +148,7 @@ Admission ClientRegistry::admit(const ClientHello& hello) {
 bool ClientRegistry::reconnected(ClientId id, const std::string& transport, uint32_t queues) {
   ClientEntry* entry = find(id);
   if (entry == nullptr || entry->state != ClientState::kRecovered || entry->queues != queues) return false;
-  entry->state = ClientState::kConnected;
+  entry->waited_as = std::exchange(entry->state, ClientState::kConnected);
   entry->transport = transport;
   return true;
 }
@@ -156,8 +156,8 @@ bool ClientRegistry::reconnected(ClientId id, const std::string& transport, uint
 void ClientRegistry::resume_failed(ClientId id, uint64_t now_seconds) {
   ClientEntry* entry = find(id);
   if (entry == nullptr || entry->state != ClientState::kConnected) return;
-  entry->state = ClientState::kRecovered;
-  entry->deadline_seconds = now_seconds + limits_.recover_grace_seconds;
+  entry->state = entry->waited_as;
+  entry->deadline_seconds = std::max(entry->deadline_seconds, now_seconds + limits_.recover_grace_seconds);
 }
 
 bool ClientRegistry::confirm(ClientId id) {

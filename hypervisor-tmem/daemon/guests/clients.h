@@ -8,7 +8,8 @@
 //   - Who starts with no pools starts at an epoch that no connection had before, also of other lives of the service: its nonce
 //     may be that of an image whose epochs are forgotten, and what it stores from now on is not for another such image.
 //   - Service and client cannot learn of the new epoch in the same instant. Until the client has sent a request on the new
-//     connection (confirm()), both the new epoch and the one before it are taken; the arena remembers which it is.
+//     connection (confirm()), both the new epoch and the one before it are taken; the arena remembers which it is. Who shows the
+//     one before is given the same new one again, however often its connection fails.
 //   - A claim that does not match, and epoch 0, frees the old pools and starts with none.
 //   - A uuid belongs to the user who brought it, for as long as anything of it is here, over a crash too; root, and the host
 //     for a guest, may act for anybody. Nobody else frees or claims it.
@@ -51,6 +52,7 @@ struct ClientEntry {
   ClientPolicy policy;         // of the whole client; engines hold shares of it
   std::string dedup_group;     // as the operator named it
   uint64_t deadline_seconds = 0;  // recovered, suspended: when its pools are freed
+  ClientState waited_as = ClientState::kRecovered;  // before it was resumed
 
   ClientIdentity identity() const {
     return {uuid, nonce, stored_epoch(epoch, epoch_confirmed, state == ClientState::kSuspended), name, owner};
@@ -102,7 +104,8 @@ class ClientRegistry {
   Admission admit(const ClientHello& hello);
   // A recovered client whose connection outlived the service together with us. False: it is not one of that many queues.
   bool reconnected(ClientId id, const std::string& transport, uint32_t queues);
-  // A resumed connection never came to be: its pools wait again, for the epoch before as well.
+  // A resumed connection never came to be: its pools wait again, as they did and as long, for the epoch before as well. That is
+  // news, to be written to the shards.
   void resume_failed(ClientId id, uint64_t now_seconds);
   // The client sent a request: it knows its epoch. True: that is news, to be written to the shards.
   bool confirm(ClientId id);

@@ -226,6 +226,7 @@ void MemfdServer::ended(const ConnectionPtr& connection, bool resume_failed) {
   const ClientEntry* entry = registry_.find(connection->client);
   if (resume_failed) {
     registry_.resume_failed(connection->client, monotonic_seconds());
+    life_.write_identity(connection->client);
     return life_.close_channels(connection->client);
   }
   if (entry != nullptr) observer_.detached(*entry);

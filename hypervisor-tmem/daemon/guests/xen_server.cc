@@ -357,6 +357,7 @@ void XenServer::not_connected(Guest& guest, const std::string& why, bool resumed
 void XenServer::leave_pools(Guest& guest, std::function<void()> then) {
   const ClientId client = *std::exchange(guest.client, std::nullopt);
   registry_.resume_failed(client, monotonic_seconds());
+  life_.write_identity(client);
   guest.busy = true;
   life_.close_channels(client, [&guest, then = std::move(then)] {
     guest.busy = false;
