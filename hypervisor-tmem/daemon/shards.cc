@@ -62,7 +62,8 @@ QueueFigures Shard::queue(ClientId client) const {
 std::vector<ClientId> Shard::adopt(AdoptedChannels& channels) {
   std::vector<ClientId> not_taken;
   for (auto& [client, of_client] : channels) {
-    if (number_ < of_client.size() && !worker_->add_channel(std::move(of_client[number_]))) not_taken.push_back(client);
+    if (number_ >= of_client.size()) continue;
+    if (!worker_->add_channel(std::move(of_client[number_]), RingState::kLiving)) not_taken.push_back(client);
   }
   return not_taken;
 }

@@ -133,16 +133,19 @@ bool well_formed(const tmemif_request& r, uint32_t slots) {
   return rule.uuid || r.value[1] == 0;
 }
 
-Backend::Backend(Channel& channel, Engine& engine, uint32_t shards)
+Backend::Backend(Channel& channel, Engine& engine, uint32_t shards, RingState state)
     : channel_(channel), engine_(engine), shards_(shards) {
-  // Room that was kept for a client which was away, or what a living ring says that its front was told.
+  // Room that was kept for a client which was away, or what a living ring says that its front was told. A new ring says
+  // nothing: its front could write there what it liked, and credits are beyond cap and freeze.
   const uint32_t kept = engine_.revoke_credits(channel_.client());
-  const uint32_t told =
+  const uint32_t said =
       tmem_ring_back_init(&ring_, tmem_ring_at(channel_.queue_memory(), channel_.ring_order()));
+  const uint32_t told = state == RingState::kLiving ? said : 0;
   const uint32_t owed = std::min(std::max(told, kept), kCreditsPerQueueMax);
   credits_ = owed == 0 ? 0 : engine_.top_up_credits(channel_.client(), owed);
-  credits_owed_ = owed - std::min(owed, credits_);
-  stats_.credits_not_kept = credits_owed_;
+  stats_.credits_not_kept = owed - std::min(owed, credits_);
+  // Of a new ring only the front knows how many of its puts come again.
+  replays_left_ = state == RingState::kNew && kept > 0 ? kCreditsPerQueueMax : static_cast<uint32_t>(stats_.credits_not_kept);
   channel_.notify();
 }
 
@@ -247,10 +250,10 @@ Status Backend::put(const tmemif_request& r) {
   const bool credit = (r.flags & TMEMIF_REQUEST_CREDIT) != 0;
   if ((r.flags & TMEMIF_REQUEST_SAME_FILLED) == 0) std::memcpy(page_, slot(r), kPageBytes);
   Status status = Status::kNoCredit;
-  if (credit && credits_owed_ > 0) {
-    // Room is missing because the backend before us has stored some of what comes again: that finds its own place. What
-    // does not has a credit.
-    --credits_owed_;
+  if (credit && replays_left_ > 0) {
+    // The backend before us has stored some of what comes again, and that credit is spent: it finds its own place. What does
+    // not has a credit.
+    --replays_left_;
     status = put_page(r, false);
   }
   if (!credit || status != Status::kOk) status = put_page(r, credit && credits_ > 0);

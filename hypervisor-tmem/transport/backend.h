@@ -30,11 +30,14 @@ tmemif_status abi_status(Status status);
 // Unknown op or flag, slot out of range, or a field that the op does not use and is not zero: docs/abi.md, "Operations".
 bool well_formed(const tmemif_request& request, uint32_t slots);
 
+// Living: an earlier service served it, and its words are believed. New: it came with a handshake and holds no credits.
+enum class RingState : uint8_t { kNew, kLiving };
+
 class Backend {
  public:
   // Takes the ring up where it stands, reserves the credits that its front was told of, and rings once: whoever served
   // this ring before may have died between publishing and ringing. shards: for the answer to QUERY.
-  Backend(Channel& channel, Engine& engine, uint32_t shards);
+  Backend(Channel& channel, Engine& engine, uint32_t shards, RingState state);
   ~Backend();  // unspent credits go back
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
@@ -63,7 +66,7 @@ class Backend {
   Engine& engine_;
   const uint32_t shards_;
   uint32_t credits_;           // what the engine holds reserved for this queue
-  uint32_t credits_owed_ = 0;  // of those told before a restart, what could not be reserved again
+  uint32_t replays_left_ = 0;  // credited puts that may come again after they were stored
   tmem_ring_back ring_;
   BackendStats stats_;
   std::array<tmemif_request, kDrainRequestsMax> batch_;  // private copies: all checks and all use are on these

@@ -49,8 +49,8 @@ void add(BackendStats& sum, const BackendStats& part) {
 }  // namespace
 
 struct ShardWorker::Served {
-  Served(std::unique_ptr<Channel> c, Engine& engine, uint32_t shards)
-      : channel(std::move(c)), backend(*channel, engine, shards) {}
+  Served(std::unique_ptr<Channel> c, Engine& engine, uint32_t shards, RingState state)
+      : channel(std::move(c)), backend(*channel, engine, shards, state) {}
 
   std::unique_ptr<Channel> channel;
   Backend backend;
@@ -190,7 +190,7 @@ void ShardWorker::wake() {
   if (sleeping_.load() && ::write(mailbox_bell_.get(), &one, sizeof(one)) < 0) return;
 }
 
-bool ShardWorker::add_channel(std::unique_ptr<Channel> channel) {
+bool ShardWorker::add_channel(std::unique_ptr<Channel> channel, RingState state) {
   const ClientId client = channel->client();
   const bool present = std::ranges::any_of(served_, [&](const auto& s) { return s->channel->client() == client; });
   if (present || !ready_) return false;
@@ -198,7 +198,7 @@ bool ShardWorker::add_channel(std::unique_ptr<Channel> channel) {
   event.events = EPOLLIN;
   event.data.ptr = channel.get();
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, channel->wait_fd(), &event) != 0) return false;
-  served_.push_back(std::make_unique<Served>(std::move(channel), engine_, config_.shards));
+  served_.push_back(std::make_unique<Served>(std::move(channel), engine_, config_.shards, state));
   return true;
 }
 

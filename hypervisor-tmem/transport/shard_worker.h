@@ -57,7 +57,7 @@ class ShardWorker {
   // At most one channel for each client; the client is attached to the engine already. A living ring is taken up where it
   // stands. After a restart add all channels before run(), so that credits are reserved before anybody is served.
   // False: no descriptors left, or the client has a channel here already; nothing was kept.
-  bool add_channel(std::unique_ptr<Channel> channel);
+  bool add_channel(std::unique_ptr<Channel> channel, RingState state = RingState::kNew);
   // Closes the client's channel, whatever requests are in it, and gives its credits back. False: no such channel.
   bool remove_channel(ClientId client);
 

@@ -327,7 +327,7 @@ double served_alone(const Pages& pages, std::atomic<int>& ready, int threads) {
   const auto queue = SimulatedChannel::memory(kOrder);
   SimulatedChannel channel(kClient, queue, kOrder);
   TestFront front(queue->data(), kOrder);
-  Backend backend(channel, *engine, 1);
+  Backend backend(channel, *engine, 1, RingState::kNew);
   ready.fetch_add(1);
   while (ready.load() < threads) tmem_os_relax();
   double busy = 0;

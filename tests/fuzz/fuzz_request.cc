@@ -54,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   {
     SimulatedChannel channel(kClient, memory, kOrder);
     TestFront front(memory->data(), kOrder);
-    Backend backend(channel, *service.engine, 1);
+    Backend backend(channel, *service.engine, 1, RingState::kNew);
     std::vector<uint32_t> sent;
     for (; size >= 1 + sizeof(tmemif_request); data += 1 + sizeof(tmemif_request), size -= 1 + sizeof(tmemif_request)) {
       tmemif_request request;

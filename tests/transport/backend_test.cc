@@ -18,7 +18,7 @@ class BackendTest : public testing::TestWithParam<uint32_t> {
  protected:
   BackendTest()
       : memory_(SimulatedChannel::memory(GetParam())), channel_(ClientId(9), memory_, GetParam()),
-        front_(memory_->data(), GetParam()), backend_(std::make_unique<Backend>(channel_, *fake_.engine, 4)) {
+        front_(memory_->data(), GetParam()), backend_(std::make_unique<Backend>(channel_, *fake_.engine, 4, RingState::kNew)) {
     channel_.notifications = 0;
   }
 
@@ -298,7 +298,7 @@ TEST_P(BackendTest, ALaterBackendReservesWhatTheFrontWasToldAndRingsOnce) {
   backend_.reset();
   EXPECT_EQ(fake_.credits, 0u);
   const uint32_t notifications = channel_.notifications;
-  backend_ = std::make_unique<Backend>(channel_, *fake_.engine, 4);
+  backend_ = std::make_unique<Backend>(channel_, *fake_.engine, 4, RingState::kLiving);
   EXPECT_EQ(fake_.credits, 20u);
   EXPECT_EQ(channel_.notifications, notifications + 1);
   EXPECT_EQ(backend_->stats().credits_not_kept, 0u);
@@ -315,7 +315,7 @@ TEST_P(BackendTest, RoomThatWasKeptForAClientThatWasAwayIsThereOnItsNewRing) {
   auto memory = SimulatedChannel::memory(GetParam());
   SimulatedChannel channel(ClientId(9), memory, GetParam());
   TestFront front(memory->data(), GetParam());
-  Backend backend(channel, *fake_.engine, 4);
+  Backend backend(channel, *fake_.engine, 4, RingState::kNew);
   EXPECT_EQ(fake_.credits, 12u);
   tmemif_request put = valid(TMEMIF_OP_PUT);
   put.flags = TMEMIF_REQUEST_CREDIT;  // replayed
@@ -343,9 +343,18 @@ TEST_P(BackendTest, ALieAboutCreditsIsBoundedAndSpaceThatIsMissingIsCounted) {
   backend_.reset();
   front_.ring.shared.responses[front_.entries() - 1].credits_unspent = 255;
   fake_.credits_available = 5;
-  backend_ = std::make_unique<Backend>(channel_, *fake_.engine, 4);
+  backend_ = std::make_unique<Backend>(channel_, *fake_.engine, 4, RingState::kLiving);
   EXPECT_EQ(fake_.credits_wanted, kCreditsPerQueueMax);
   EXPECT_EQ(backend_->stats().credits_not_kept, kCreditsPerQueueMax - 5);
+}
+
+TEST_P(BackendTest, ANewRingHoldsNoCreditsWhateverItsMemorySays) {
+  backend_.reset();
+  front_.ring.shared.responses[front_.entries() - 1].credits_unspent = 255;
+  backend_ = std::make_unique<Backend>(channel_, *fake_.engine, 4, RingState::kNew);
+  EXPECT_EQ(fake_.credits, 0u);
+  EXPECT_EQ(ask(valid(TMEMIF_OP_GET)).credits_unspent, 0u);
+  EXPECT_EQ(backend_->stats().credits_not_kept, 0u);
 }
 
 TEST_P(BackendTest, EachRequestButTheFirstIsFetchedBeforeItIsServed) {

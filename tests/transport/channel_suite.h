@@ -87,13 +87,13 @@ TEST_P(ChannelSuite, AnotherChannelOverTheSameHandlesGoesOn) {
   TestFront front(pair_->front_memory(), pair_->ring_order());
   front.fill_slot(0, 9);
   front.submit(page_request(TMEMIF_OP_PUT, 0, 1, 1, 1, 100));
-  { EXPECT_EQ(Backend(*channel_, *fake.engine, 1).drain(64), Backend::Progress::kWorked); }
+  { EXPECT_EQ(Backend(*channel_, *fake.engine, 1, RingState::kNew).drain(64), Backend::Progress::kWorked); }
   front.submit(page_request(TMEMIF_OP_GET, 2, 1, 1, 1, 101));
   channel_.reset();
 
   channel_ = pair_->channel_again();
   while (pair_->front_hears(0)) {}
-  Backend backend(*channel_, *fake.engine, 1);
+  Backend backend(*channel_, *fake.engine, 1, RingState::kLiving);
   EXPECT_TRUE(pair_->front_hears(kLongMs)) << "a front that slept over the change is woken";
   EXPECT_EQ(backend.drain(64), Backend::Progress::kWorked);
   const auto responses = front.responses();

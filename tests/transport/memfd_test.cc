@@ -51,7 +51,7 @@ TEST(MemfdHostile, APunchedHoleReadsAsZeroesAndIsNoRequest) {
   FakeEngine fake;
   const std::unique_ptr<Channel> channel = pair.channel();
   TestFront front(pair.front_memory(), kOrder);
-  Backend backend(*channel, *fake.engine, 1);
+  Backend backend(*channel, *fake.engine, 1, RingState::kNew);
   front.submit(page_request(TMEMIF_OP_PUT, 0, 1, 1, 1));
   ASSERT_EQ(::fallocate(pair.welcome.fds[0].get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, TMEMIF_PAGE_BYTES,
                         TMEMIF_PAGE_BYTES), 0);

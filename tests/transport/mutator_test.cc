@@ -74,7 +74,7 @@ TEST_P(MutatorTest, APeerThatFlipsBitsHarmsOnlyItself) {
   printf("TMEM_SEED=%llu\n", static_cast<unsigned long long>(seed));
   MemfdPair pair(kHostile, GetParam());
   const std::unique_ptr<Channel> channel = pair.channel();
-  auto backend = std::make_unique<Backend>(*channel, *engine_, 1);
+  auto backend = std::make_unique<Backend>(*channel, *engine_, 1, RingState::kNew);
   std::atomic<bool> stop{false};
   std::thread mutator([&] { mutate(pair.front_memory(), seed, stop); });
 
@@ -84,7 +84,7 @@ TEST_P(MutatorTest, APeerThatFlipsBitsHarmsOnlyItself) {
     if (backend->drain(kDrainRequestsMax) != Backend::Progress::kBroken) continue;
     ++broken;  // a new connection of the same peer
     served += backend->stats().requests;
-    backend = std::make_unique<Backend>(*channel, *engine_, 1);
+    backend = std::make_unique<Backend>(*channel, *engine_, 1, RingState::kNew);
     if (broken % 64 == 0) engine_->step();
   }
   stop = true;

@@ -62,7 +62,7 @@ class Stack {
     attachment_.queues = geometry.shards;
     attachment_.ring_order = geometry.order;
     EXPECT_EQ(tmem_front_attach(&front, &attachment_), 0);
-    start_backends();
+    start_backends(RingState::kNew);
   }
   ~Stack() {
     tmem_front_close(&front);
@@ -97,7 +97,7 @@ class Stack {
     backends_.clear();
     dead.clear();
     start_engines();
-    start_backends();
+    start_backends(RingState::kLiving);
   }
   void check() {
     for (auto& engine : engines_) EXPECT_EQ(engine->check_invariants(), "");
@@ -121,11 +121,11 @@ class Stack {
       engines_.push_back(std::move(engine.value()));
     }
   }
-  void start_backends() {
+  void start_backends(RingState state) {
     channels_.clear();
     for (uint32_t s = 0; s < geometry_.shards; ++s) {
       channels_.push_back(std::make_unique<SimulatedChannel>(kClient, queues_[s], geometry_.order));
-      backends_.push_back(std::make_unique<Backend>(*channels_[s], *engines_[s], geometry_.shards));
+      backends_.push_back(std::make_unique<Backend>(*channels_[s], *engines_[s], geometry_.shards, state));
     }
   }
 

@@ -15,6 +15,16 @@ Status attach_on(Shard& shard, const ClientEntry& entry, bool all_queues) {
   return engine.attach(entry.id, entry.identity(), policy_share(entry.policy, entry.queues, shard.shard()), all_queues);
 }
 
+// On the shard's thread. What was out is kept for puts that come again, and more as far as cap and freeze allow: who reconnects
+// again and again is not to get past them.
+void keep_room(Shard& shard, ClientId client) {
+  const Result<ClientInfo> info = shard.engine().client_info(client);
+  shard.worker().remove_channel(client);
+  if (!info) return;
+  shard.engine().top_up_credits(client, info.value().credits);
+  shard.engine().grant_credits(client, kCreditsPerQueueMax);
+}
+
 }  // namespace
 
 void ClientLife::attach(ClientId client, std::function<void(bool)> done) {
@@ -44,10 +54,7 @@ void ClientLife::open_channels(std::vector<std::unique_ptr<Channel>> channels, s
 
 void ClientLife::close_channels(ClientId client, std::function<void()> done) {
   shards_.on_shards(
-      [client](Shard& shard) {
-        shard.worker().remove_channel(client);
-        shard.engine().top_up_credits(client, kCreditsPerQueueMax);
-      },
+      [client](Shard& shard) { keep_room(shard, client); },
       std::move(done));
 }
 
