@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <future>
 
 #include "daemon/base/notify.h"
 #include "daemon/fake_xen.h"
@@ -139,6 +140,12 @@ class XenGuests : public testing::Test {
     const size_t at = service.find("epoch=");
     return at == std::string::npos ? 0 : std::stoull(service.substr(at + 6));
   }
+  // The shard stands still there until the gate opens.
+  std::shared_ptr<std::promise<void>> gate() {
+    const auto opens = std::make_shared<std::promise<void>>();
+    shards_.on_shards([opens](Shard&) { opens->get_future().wait(); }, [] {});
+    return opens;
+  }
   // What a crash would leave.
   uint64_t stored(uint32_t domid) {
     uint64_t epoch = 0;
@@ -228,6 +235,32 @@ TEST_F(XenGuests, ASuspendedGuestThatCannotBeMappedIsStillSuspendedAndResumesLat
   connect(service, kDomid, epoch);
   EXPECT_NE(xen_.read(back(kDomid, "service")).find("resumed=1"), std::string::npos);
   EXPECT_EQ(stored(kDomid), stored_epoch(epoch + 1, true));
+}
+
+TEST_F(XenGuests, AGuestThatIsLetGoWhileItIsAttachedIsLeftAloneUntilAllShardsHaveAnswered) {
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  const auto before_attach = gate();
+  claim(kDomid, 0);
+  run_until([&] { return service.registry.find(ClientId(kDomid)) != nullptr; });
+  bool passed = false;  // comes behind the answer about the attach
+  shards_.on_shards([](Shard&) {}, [&] { passed = true; });
+  const auto before_free = gate();
+  service.server.drop(ClientId(kDomid));
+  before_attach->set_value();
+  run_until([&] { return passed; });
+  xen_.write(front(kDomid, "state"), "3");
+  while (!xen_.events.empty()) io_.poll_one();
+  while (io_.poll_one() != 0) {}
+  EXPECT_EQ(service.registry.entries().size(), 1u) << "admitted anew while it is being freed";
+  before_free->set_value();
+  run_until([&] { return xen_.read(back(kDomid, "state")) == "6"; });
+  settle();
+  EXPECT_EQ(service.registry.entries().size(), 0u);
+  xen_.write(front(kDomid, "state"), "1");
+  service.refused.clear();
+  connect(service, kDomid);
 }
 
 TEST_F(XenGuests, AGuestThatIsRenamedIsListedByItsNewName) {

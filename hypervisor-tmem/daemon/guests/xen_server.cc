@@ -52,7 +52,7 @@ struct XenServer::Guest {
   const std::string back;
   const std::string front;
   bool watched = false;
-  bool busy = false;               // the shards are attaching it, or letting it go
+  uint32_t busy = 0;               // answers of shards that are awaited, each of which comes back to this very guest
   bool suspended = false;          // its last word: it will be back. Kept here, because its nodes go before its domain does
   std::optional<ClientId> client;  // connected as
   std::string policy;              // that was applied
@@ -172,7 +172,7 @@ void XenServer::scan() {
 void XenServer::forget_missing(const std::vector<uint32_t>& present) {
   for (auto at = guests_.begin(); at != guests_.end();) {
     Guest& gone = *at->second;
-    if (gone.busy || std::find(present.begin(), present.end(), gone.domid) != present.end()) {
+    if (gone.busy != 0 || std::find(present.begin(), present.end(), gone.domid) != present.end()) {
       ++at;
       continue;
     }
@@ -189,7 +189,7 @@ void XenServer::forget_missing(const std::vector<uint32_t>& present) {
 // ---- one guest ----
 
 void XenServer::step(Guest& guest) {
-  if (guest.busy) return;
+  if (guest.busy != 0) return;
   if (!guest.watched) guest.watched = store_->watch(guest.front, std::to_string(guest.domid));
   const BusState ours = to_state(read(guest.back + "/" TMEM_XS_STATE));
   const BusState theirs = to_state(read(guest.front + "/" TMEM_XS_STATE));
@@ -271,9 +271,9 @@ void XenServer::connect(Guest& guest) {
   bool resumed = false;
   if (!read_handshake(guest, handshake, why)) return refuse(guest, why);
   if (!admit(guest, handshake, resumed)) return refuse(guest, "its uuid is connected already, or the limit of clients is reached");
-  guest.busy = true;
+  ++guest.busy;
   life_.attach(*guest.client, [this, &guest, handshake, resumed](bool attached) {
-    guest.busy = false;
+    --guest.busy;
     if (!guest.client) return;  // let go meanwhile
     if (!attached) return not_connected(guest, "a shard has no memory for it", resumed);
     map(guest, handshake, resumed);
@@ -294,9 +294,9 @@ void XenServer::map(Guest& guest, const Handshake& handshake, bool resumed) {
   std::string why;
   auto channels = map_queues(guest, *guest.client, handshake, why);
   if (channels.empty()) return not_connected(guest, why, resumed);
-  guest.busy = true;
+  ++guest.busy;
   life_.open_channels(std::move(channels), [this, &guest, resumed](bool opened) {
-    guest.busy = false;
+    --guest.busy;
     if (!guest.client) return;  // a shard found its ring broken at the first look
     if (!opened) return not_connected(guest, "a shard has no descriptors for it", resumed);
     connected(guest, resumed);
@@ -358,9 +358,9 @@ void XenServer::leave_pools(Guest& guest, std::function<void()> then) {
   const ClientId client = *std::exchange(guest.client, std::nullopt);
   registry_.resume_failed(client, monotonic_seconds());
   life_.write_identity(client);
-  guest.busy = true;
+  ++guest.busy;
   life_.close_channels(client, [&guest, then = std::move(then)] {
-    guest.busy = false;
+    --guest.busy;
     then();
   });
 }
@@ -371,9 +371,9 @@ void XenServer::end(Guest& guest, std::function<void()> then) {
   const ClientId client = *std::exchange(guest.client, std::nullopt);
   const ClientEntry* entry = registry_.find(client);
   if (entry != nullptr) observer_.detached(*entry, guest.suspended);
-  guest.busy = true;
+  ++guest.busy;
   auto done = [&guest, then = std::move(then)] {
-    guest.busy = false;
+    --guest.busy;
     then();
   };
   if (registry_.disconnected(client, guest.suspended, monotonic_seconds())) return life_.free(client, std::move(done));
