@@ -134,6 +134,8 @@ void ClaimsModel::disconnect(Running& guest, bool suspended) {
 void ClaimsModel::suspend(uint32_t who, bool runs_on) {
   const auto at = guests_.find(who);
   if (at == guests_.end() || !at->second.connected) return;
+  registry_.said(*at->second.connected, true);
+  if (any(4) == 0) crash();  // before it sees the connection end
   disconnect(at->second, true);
   images_[who].push_back(at->second.memory);
   promised_[who] = at->second.memory;

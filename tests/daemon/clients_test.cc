@@ -260,6 +260,24 @@ TEST_F(Registry, ASuspendedClientIsStillSuspendedAfterTheServiceDied) {
   EXPECT_EQ(after.find(id)->identity().epoch, stored_epoch(2, false)) << "and no longer suspended";
 }
 
+TEST_F(Registry, AClientThatSaysItWillBeBackIsSuspendedIfTheServiceDiesBeforeItsConnectionEnds) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  registry_.confirm(id);
+  EXPECT_TRUE(registry_.said(id, true));
+  EXPECT_FALSE(registry_.said(id, true)) << "no news";
+  const ClientInfo info = info_of(*registry_.find(id));
+  ClientRegistry after = restarted({info, info});
+  EXPECT_EQ(after.find(id)->state, ClientState::kSuspended);
+  EXPECT_THAT(after.expired(1599), IsEmpty());
+  EXPECT_EQ(after.admit(hello_of(1, 9, 1)).outcome, Outcome::kResumed);
+  EXPECT_FALSE(after.said(id, false)) << "a new connection has said nothing";
+  EXPECT_TRUE(registry_.said(id, false)) << "it thought better of it";
+  EXPECT_EQ(registry_.find(id)->identity().epoch, stored_epoch(1, true));
+  registry_.said(id, true);
+  EXPECT_TRUE(registry_.disconnected(id, false, 0));
+  EXPECT_FALSE(registry_.said(id, true)) << "it is being freed";
+}
+
 TEST_F(Registry, OfTwoClientsWithOneUuidTheYoungerIsKept) {
   ClientInfo old_one;
   old_one.id = ClientId(kLocalClientIdFirst);

@@ -237,6 +237,51 @@ TEST_F(XenGuests, ASuspendedGuestThatCannotBeMappedIsStillSuspendedAndResumesLat
   EXPECT_EQ(stored(kDomid), stored_epoch(epoch + 1, true));
 }
 
+TEST_F(XenGuests, AGuestThatSaysItWillBeBackKeepsItsPoolsIfTheServiceDiesThen) {
+  Life first(*this);
+  first.serve();
+  attach(kDomid);
+  connect(first, kDomid);
+  const uint64_t epoch = epoch_of(kDomid);
+  identify(kDomid, epoch, true);
+  settle();
+  EXPECT_EQ(stored(kDomid), stored_epoch(epoch, true, true));
+  identify(kDomid, epoch, false);
+  settle();
+  EXPECT_EQ(stored(kDomid), stored_epoch(epoch, true)) << "it was called off";
+  identify(kDomid, epoch, true);
+  settle();
+  first.die();
+
+  Life second(*this);
+  second.adopt();
+  EXPECT_TRUE(second.server.adopted().empty()) << "it sends nothing any more";
+  xen_.remove("backend/tmem/" + std::to_string(kDomid));
+  xen_.remove("/local/domain/" + std::to_string(kDomid));
+  second.serve();
+  settle();
+  EXPECT_EQ(second.registry.find(ClientId(kDomid))->state, ClientState::kSuspended);
+}
+
+TEST_F(XenGuests, AnAdoptedGuestWhoseLastWordWasThatItWillBeBackIsSuspendedWhenItGoes) {
+  Life first(*this);
+  first.serve();
+  attach(kDomid);
+  connect(first, kDomid);
+  const uint64_t epoch = epoch_of(kDomid);
+  first.die();
+  identify(kDomid, epoch, true);  // while nobody listens
+
+  Life second(*this);
+  second.adopt();
+  shards_.each([&](Shard& shard) { EXPECT_TRUE(shard.adopt(second.server.adopted()).empty()); });
+  xen_.remove(back(kDomid, "state"));
+  second.serve();
+  settle();
+  ASSERT_NE(second.registry.find(ClientId(kDomid)), nullptr);
+  EXPECT_EQ(second.registry.find(ClientId(kDomid))->state, ClientState::kSuspended);
+}
+
 TEST_F(XenGuests, AGuestThatIsLetGoWhileItIsAttachedIsLeftAloneUntilAllShardsHaveAnswered) {
   Life service(*this);
   service.serve();

@@ -157,6 +157,7 @@ void ClientRegistry::resume_failed(ClientId id, uint64_t now_seconds) {
   ClientEntry* entry = find(id);
   if (entry == nullptr || entry->state != ClientState::kConnected) return;
   entry->state = entry->waited_as;
+  entry->will_be_back = false;
   entry->deadline_seconds = std::max(entry->deadline_seconds, now_seconds + limits_.recover_grace_seconds);
 }
 
@@ -167,9 +168,15 @@ bool ClientRegistry::confirm(ClientId id) {
   return true;
 }
 
+bool ClientRegistry::said(ClientId id, bool will_be_back) {
+  ClientEntry* entry = find(id);
+  return entry != nullptr && entry->state == ClientState::kConnected && std::exchange(entry->will_be_back, will_be_back) != will_be_back;
+}
+
 bool ClientRegistry::disconnected(ClientId id, bool suspended, uint64_t now_seconds) {
   ClientEntry* entry = find(id);
   if (entry == nullptr || entry->state != ClientState::kConnected) return false;
+  entry->will_be_back = false;
   if (suspended && count(ClientState::kSuspended) < limits_.suspended_max) {
     entry->state = ClientState::kSuspended;
     entry->deadline_seconds = now_seconds + limits_.suspend_grace_seconds;

@@ -33,7 +33,7 @@ namespace tmem {
 enum class ClientState : uint8_t { kConnected, kRecovered, kSuspended, kClosing };
 
 // The epoch as the arena keeps it: four times the number, plus one while the client may not know it yet, plus two while it is
-// suspended.
+// suspended or has said that it will be.
 constexpr uint64_t stored_epoch(uint64_t epoch, bool confirmed, bool suspended = false) {
   return epoch * 4 + (suspended ? 2 : 0) + (confirmed ? 0 : 1);
 }
@@ -52,10 +52,11 @@ struct ClientEntry {
   ClientPolicy policy;         // of the whole client; engines hold shares of it
   std::string dedup_group;     // as the operator named it
   uint64_t deadline_seconds = 0;  // recovered, suspended: when its pools are freed
+  bool will_be_back = false;   // connected, and said that it suspends: a crash leaves it suspended
   ClientState waited_as = ClientState::kRecovered;  // before it was resumed
 
   ClientIdentity identity() const {
-    return {uuid, nonce, stored_epoch(epoch, epoch_confirmed, state == ClientState::kSuspended), name, owner};
+    return {uuid, nonce, stored_epoch(epoch, epoch_confirmed, state == ClientState::kSuspended || will_be_back), name, owner};
   }
 };
 
@@ -109,6 +110,8 @@ class ClientRegistry {
   void resume_failed(ClientId id, uint64_t now_seconds);
   // The client sent a request: it knows its epoch. True: that is news, to be written to the shards.
   bool confirm(ClientId id);
+  // The connected client said that it will be back, or took that word back. True: that is news, to be written to the shards.
+  bool said(ClientId id, bool will_be_back);
   // The connection ended. True: nobody will be back for the pools, free them (the entry stays, kClosing, until erase()).
   // False of a suspended client: that is news, to be written to the shards.
   bool disconnected(ClientId id, bool suspended, uint64_t now_seconds);

@@ -217,8 +217,10 @@ bool XenServer::is_gone(const Guest& guest) {
 void XenServer::hear(Guest& guest, bool connected) {
   const auto identity = parse_xen_identity(read(guest.front + "/" TMEM_XS_IDENTITY));
   if (identity) guest.suspended = identity->suspended;
+  const bool said = registry_.said(*guest.client, guest.suspended);
   // It read our epoch before it said Connected; so an image of it that knows only the one before is an old one.
-  if (connected && registry_.confirm(*guest.client)) life_.write_identity(*guest.client);
+  const bool confirmed = connected && registry_.confirm(*guest.client);
+  if (said || confirmed) life_.write_identity(*guest.client);
 }
 
 void XenServer::offer(Guest& guest) {
@@ -408,6 +410,7 @@ bool XenServer::adopt_one(Guest& guest) {
   auto channels = map_queues(guest, client, handshake, why);
   if (channels.empty() || !registry_.reconnected(client, "xen", handshake.connect.queues)) return false;
   guest.client = client;
+  guest.suspended = handshake.identity.suspended;
   // Applied by the service before us; the arena has it, and what the operator has said since. Only a new word of dom0 counts.
   guest.policy = read(guest.back + "/" TMEM_XS_POLICY);
   adopted_[client] = std::move(channels);
