@@ -101,6 +101,27 @@ TEST_F(Registry, AGuestsUuidIsNoLocalUsersToClaim) {
   EXPECT_EQ(after.admit(local).outcome, Outcome::kNotOwner);
 }
 
+TEST_F(Registry, ALocalUserWhoShowedAGuestsUuidBeforeIsNotTheOwnerOfWhatTheGuestStores) {
+  ClientHello local = hello_of(1, 9, 0);
+  local.owner = 1000;
+  const ClientId users = registry_.admit(local).id;
+  registry_.confirm(users);
+  registry_.disconnected(users, true, 0);
+  ClientHello guest = hello_of(1, 9, registry_.find(users)->epoch);
+  guest.by_host = true;
+  const Admission admission = registry_.admit(guest);
+  EXPECT_EQ(admission.outcome, Outcome::kFresh) << "what a user stored is no guest's";
+  EXPECT_EQ(admission.freed, users);
+  EXPECT_EQ(registry_.find(admission.id)->owner, 0u);
+  registry_.disconnected(admission.id, true, 0);
+  local.epoch = registry_.find(admission.id)->epoch;
+  EXPECT_EQ(registry_.admit(local).outcome, Outcome::kNotOwner);
+  registry_.erase(users);
+  EXPECT_EQ(registry_.admit(local).outcome, Outcome::kNotOwner);
+  guest.epoch = local.epoch;
+  EXPECT_EQ(registry_.admit(guest).outcome, Outcome::kResumed);
+}
+
 TEST_F(Registry, AConnectedUuidIsInUse) {
   const Admission first = registry_.admit(hello_of(1, 9, 0));
   const Admission second = registry_.admit(hello_of(1, 9, 1));

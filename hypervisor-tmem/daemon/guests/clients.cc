@@ -105,14 +105,15 @@ Admission ClientRegistry::admit(const ClientHello& hello) {
   for (const auto& [id, entry] : entries_) {
     if (entry.uuid != hello.uuid) continue;
     if (hello.owner != 0 && hello.owner != entry.owner) return {Admission::Outcome::kNotOwner, id, std::nullopt};
-    owner = entry.owner;
+    if (!hello.by_host) owner = entry.owner;
   }
   ClientEntry* old = find_uuid(hello.uuid);
   if (old != nullptr && old->state == ClientState::kConnected) return {Admission::Outcome::kInUse, old->id, std::nullopt};
   if (old != nullptr) {
+    const bool of_guest = !hello.by_host || old->owner == 0;
     const bool current = hello.epoch == old->epoch || (!old->epoch_confirmed && hello.epoch + 1 == old->epoch);
     // Another number of queues would look for the pages on other shards.
-    if (hello.epoch != 0 && current && hello.nonce == old->nonce && hello.queues == old->queues) {
+    if (hello.epoch != 0 && current && of_guest && hello.nonce == old->nonce && hello.queues == old->queues) {
       old->epoch = hello.epoch + 1;  // once more the same, if nobody has shown that it knows it
       old->epoch_confirmed = false;
       old->name = hello.name;

@@ -12,7 +12,8 @@
 //     one before is given the same new one again, however often its connection fails.
 //   - A claim that does not match, and epoch 0, frees the old pools and starts with none.
 //   - A uuid belongs to the user who brought it, for as long as anything of it is here, over a crash too; root, and the host
-//     for a guest, may act for anybody. Nobody else frees or claims it.
+//     for a guest, may act for anybody. Nobody else frees or claims it. What a guest stores is no local user's, though one may have
+//     shown its uuid before.
 //   - A client that vanishes is freed at once; one that said it would be back waits suspend-grace, and after a restart of the
 //     service once more, as long as there are not too many of these and they do not take too much memory; any other found in the arena after a restart waits recover-grace.
 //
@@ -76,6 +77,7 @@ struct ClientHello {
   std::string transport;
   uint32_t queues = 0;
   uint32_t owner = 0;
+  bool by_host = false;  // the uuid is the host's word: nothing that a local user brought under it is this client's
   std::optional<ClientId> wanted_id = {};  // Xen: the domain's number, so that people know it again; taken if it is free
 };
 

@@ -250,6 +250,7 @@ bool XenServer::admit(Guest& guest, const Handshake& handshake, bool& resumed) {
   hello.name = handshake.guest.name;
   hello.transport = "xen";
   hello.queues = handshake.connect.queues;
+  hello.by_host = true;
   hello.wanted_id = ClientId(guest.domid);
   Admission admission = registry_.admit(hello);
   if (admission.outcome == Admission::Outcome::kInUse) {
