@@ -15,6 +15,17 @@ constexpr size_t kCompactionWorthBytes = kSegmentBytes / 4;
 constexpr uint32_t kEmptySegmentsKept = 8;
 constexpr uint32_t kEmptyKeptPart = 16;       // and a sixteenth of what is there
 constexpr uint64_t kCompactBelowFreePart = 8;  // with more than an eighth of the arena free, holes are good enough
+constexpr uint64_t kIndexPart = 4;             // of the target
+constexpr uint64_t kIndexBytesMin = 1 << 20;   // more, if that is more
+
+// Blocks of nodes are never given back. Without a bound one client with a page in each extent would turn nearly all of the
+// memory into index for good.
+uint64_t index_share(uint64_t target) { return std::max(target / kIndexPart, kIndexBytesMin); }
+
+uint64_t left_by(const Arena& arena, uint64_t target) {
+  const uint64_t taken = arena.arena_bytes() + arena.overhead_bytes();
+  return target > taken ? target - taken : 0;
+}
 
 }  // namespace
 
@@ -26,16 +37,17 @@ bool Engine::Impl::step() {
   return arena->compact_step(kCompactionWorthBytes);
 }
 
-// The index may use what the arena leaves of the target, and keeps what it has.
+// The index may use what the arena leaves of the target, up to its share, and keeps what it has.
 void Engine::Impl::memory_changed() {
-  const uint64_t arena_bytes = arena->arena_bytes() + arena->overhead_bytes();
-  const uint64_t left = config.memory_bytes_target > arena_bytes ? config.memory_bytes_target - arena_bytes : 0;
-  memory.set_limit(std::max(left, memory.bytes()));
+  const uint64_t target = config.memory_bytes_target;
+  memory.set_limit(std::max(std::min(left_by(*arena, target), index_share(target)), memory.bytes()));
 }
 
 // Empties a segment and gives it back: its records move into the others' free space, which eviction makes if there is none.
 // What is persistent stays, and then so does the segment.
 bool Engine::Impl::shrink() {
+  const uint64_t share = index_share(config.memory_bytes_target);
+  if (memory.bytes() >= share || left_by(*arena, config.memory_bytes_target) >= share) index_starved = false;  // by no segment
   const uint64_t wanted = index_starved ? std::min(memory_bytes() - 1, config.memory_bytes_target) : config.memory_bytes_target;
   if (memory_bytes() <= wanted) {
     if (retiring_segment != kNone) arena->retire_cancel(retiring_segment);
