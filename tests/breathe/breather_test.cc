@@ -1,46 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Rounds of the breather on a host in memory.
-#include "breathe/breather.h"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include "breathe/fake_host.h"
-#include "tmem/tmem_xs.h"
+#include "breathe/breather_fixture.h"
 
 namespace tmem::breathe {
 namespace {
-
-using testing::ElementsAre;
-using testing::IsEmpty;
-
-class BreatherTest : public testing::Test {
- protected:
-  bool round(uint64_t ms = 1000) { return breather_.round(now_ += ms); }
-  void rounds(int count) {
-    for (int i = 0; i < count; ++i) {
-      round();
-      host_.settle();
-      EXPECT_GE(host_.domain(kTmem).current_kib, 100 * kMib + host_.service.now_kib) << "the service counts on memory that its domain has not got";
-    }
-  }
-  void ask(const std::string& id, uint64_t mib, int hold = 60) {
-    host_.store.write(TMEM_XS_FLOW_ROOM "/" + id, "kib=" + std::to_string(mib * kMib) + " hold=" + std::to_string(hold), {});
-  }
-  std::string answer(const std::string& id) { return host_.store.read(TMEM_XS_FLOW_ROOM "/" + id + "/" TMEM_XS_FLOW_ANSWER).value_or(""); }
-  // A guest that may be asked.
-  DomainView& willing(Domid id, uint64_t mib, uint64_t min_mib) {
-    host_.store.write(node(id, "memory/tmem/flow/min"), std::to_string(min_mib), {});
-    return host_.add(id, "g" + std::to_string(id), mib);
-  }
-
-  FakeHost host_;
-  std::string moving_;
-  std::vector<std::string> told_;
-  uint64_t now_ = 0;
-  Breather breather_{host_.store, host_, host_, {{}, "tmem", [this](Domid, const std::string& name) { return name == moving_; }},
-                     [this](const Event& event) { told_.push_back(std::string(flow::to_string(event.what)) + " " + event.name); }};
-};
 
 TEST_F(BreatherTest, TheDomainGrowsFirstAndItsServiceWhenTheMemoryIsThere) {
   EXPECT_TRUE(round());
@@ -225,83 +188,6 @@ TEST_F(BreatherTest, OnlyGuestsWithAMinimumAreAskedAndTheirLimitComesBack) {
   EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_LIMIT), IsEmpty());
 }
 
-// All of the service's 400 MiB are persistent pages of two guests, at half their size.
-class BreatherPagesTest : public BreatherTest {
- protected:
-  BreatherPagesTest() {
-    host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
-    for (const Domid id : {2u, 3u}) {
-      host_.add(id, "g" + std::to_string(id), 800);
-      host_.kept.push_back({uuid_of(id), 100, 100 * kMib, 0, 200 * kMib});
-    }
-  }
-  std::optional<std::string> asked(Domid id) { return host_.store.read(node(id, TMEM_XS_PAGES_TARGET)); }
-};
-
-TEST_F(BreatherPagesTest, GuestsAreAskedForPagesUntilTheRoomIsMade) {
-  ask("7", 1000, 5);
-  round();
-  EXPECT_EQ(asked(2), std::to_string(100 * kMib - 58 * kMib)) << "half of 256 + 1000 - 1024, two KiB a page";
-  EXPECT_EQ(asked(3), asked(2));
-  EXPECT_EQ(host_.store.nodes[node(2, TMEM_XS_PAGES_TARGET)].permissions.reader, Domid{2});
-  EXPECT_EQ(word(answer("7"), "state"), "making");
-  for (int i = 0; i < 30; ++i) {
-    host_.take_back(10 * kMib);
-    rounds(1);
-  }
-  EXPECT_GE(host_.kept[0].pages, 40 * kMib) << "no more than was asked for";
-  EXPECT_THAT(told_, IsEmpty());
-  EXPECT_EQ(asked(2), std::nullopt) << "over";
-  EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_PAGES), IsEmpty());
-}
-
-TEST_F(BreatherPagesTest, TheRoomIsMadeOfThem) {
-  ask("7", 1000);
-  for (int i = 0; i < 9; ++i) {
-    host_.take_back(10 * kMib);
-    rounds(1);
-  }
-  EXPECT_EQ(word(answer("7"), "state"), "made") << answer("7");
-  EXPECT_GE(host_.free, (1000 + 256) * kMib) << "and the reserve stays";
-}
-
-TEST_F(BreatherPagesTest, AGuestThatDoesNotAnswerHarmsNobody) {
-  willing(4, 800, 300);
-  ask("7", 1000);
-  rounds(8);
-  EXPECT_EQ(host_.target(4), 800 * kMib) << "pages first";
-  rounds(8);
-  EXPECT_EQ(asked(2), std::nullopt);
-  EXPECT_LT(host_.target(4), 800 * kMib) << "then memory of who has some to give";
-  EXPECT_EQ(word(answer("7"), "state"), "made") << answer("7");
-}
-
-TEST_F(BreatherPagesTest, AnotherOnesRequestIsLeftAlone) {
-  host_.store.write(node(2, TMEM_XS_PAGES_TARGET), "0", {0, 2});
-  ask("7", 1000, 5);
-  rounds(30);
-  EXPECT_EQ(asked(2), "0");
-}
-
-TEST_F(BreatherPagesTest, ARestartOfTheAgentEndsWhatItAskedFor) {
-  ask("7", 1000);
-  round();
-  ASSERT_TRUE(asked(2));
-  host_.store.remove(TMEM_XS_FLOW_ROOM "/7");
-  Breather second(host_.store, host_, host_, {{}, "tmem", [](Domid, const std::string&) { return false; }}, [](const Event&) {});
-  second.round(now_ += 1000);
-  EXPECT_EQ(asked(2), std::nullopt);
-}
-
-TEST_F(BreatherPagesTest, AServiceWhoseAnswerIsLateChangesNoRequest) {
-  ask("7", 1000);
-  round();
-  const auto before = asked(2);
-  host_.answers = false;
-  round();
-  EXPECT_EQ(asked(2), before);
-}
-
 TEST_F(BreatherTest, WhatTheAdministratorSetsMeanwhileIsHisNewWord) {
   host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
   willing(2, 800, 300);
@@ -376,17 +262,6 @@ TEST_F(BreatherTest, WhenMemoryIsMovedNoMoreTargetsAreTheAdministratorsAgain) {
   EXPECT_EQ(host_.target(2), 800 * kMib);
   EXPECT_EQ(host_.target(3), 500 * kMib);
   EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_LIMIT), IsEmpty());
-}
-
-TEST_F(BreatherPagesTest, WhenMemoryIsMovedNoMoreNoPagesAreWanted) {
-  ask("7", 1000);
-  round();
-  ASSERT_TRUE(asked(2) && asked(3));
-  host_.store.write(node(3, TMEM_XS_PAGES_TARGET), "1", {0, 3});  // somebody else's
-  let_go(host_.store, host_);
-  EXPECT_EQ(asked(2), std::nullopt);
-  EXPECT_EQ(asked(3), "1");
-  EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_PAGES), IsEmpty());
 }
 
 TEST_F(BreatherTest, RecordsOfGuestsThatAreNotHereHaveAnEnd) {
