@@ -17,6 +17,7 @@ BUILD_SECONDS_MAX = 14400
 MODEL_OPS = (10_000, 100_000, 2_000_000)
 CRASH_ROUNDS = (3, 20, 1000)
 EXPLORED_FOURS = (5, 50, 2000)
+FOURS_PARTS = (200, 100, 1)  # one of so many parts of what there is
 SIM_SECONDS = (1800, 1800, 86400)
 # What of the lab is run without --all.
 LAB_SCENARIOS = ["boot", "grants"]
@@ -37,6 +38,7 @@ def test_env(context, divisor=1):
             "TMEM_MODEL_OPS": str(max(1000, length(context, MODEL_OPS) // divisor)),
             "TMEM_CRASH_ROUNDS": str(max(2, length(context, CRASH_ROUNDS) // divisor)),
             "TMEM_EXPLORED_FOURS": str(max(2, length(context, EXPLORED_FOURS) // divisor)),
+            "TMEM_FOURS_PARTS": str(length(context, FOURS_PARTS) * divisor),
             "TMEM_SIM_SECONDS": str(max(SIM_SECONDS[0], length(context, SIM_SECONDS) // divisor))}
 
 
