@@ -33,6 +33,14 @@ class BreatherTest : public testing::Test {
     host_.store.write(node(id, "memory/tmem/flow/min"), std::to_string(min_mib), {});
     return host_.add(id, "g" + std::to_string(id), mib);
   }
+  // Guest 2 is limited for a room, because tmem can give nothing.
+  void limit_guest_2(int hold) {
+    host_.service.needed_kib = host_.service.now_kib = 400 * kMib;
+    willing(2, 800, 300);
+    ask("7", 1000, hold);
+    rounds(3);
+    ASSERT_LT(host_.target(2), 800 * kMib);
+  }
 
   FakeHost host_;
   std::string moving_;

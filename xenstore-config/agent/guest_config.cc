@@ -17,7 +17,7 @@ namespace {
 std::optional<std::string> slurp(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
-  text << in.rdbuf();  // a process that ends meanwhile is an error here, and no exception
+  text << in.rdbuf();  // a process that ends meanwhile has said nothing, and is no exception
   if (!in) return std::nullopt;
   return std::move(text).str();
 }
