@@ -322,15 +322,15 @@ static int tmem_disks_begin(u32 count)
 	mutex_lock(&tmem_disks_lock);
 	for (i = 0; !error && i < count; i++)
 		error = tmem_disk_prepare(i);
-	for (i = 0; error && i < count && tmem_disk_table[i]; i++) {
-		tmem_disk_release(tmem_disk_table[i]);
-		tmem_disk_table[i] = NULL;
-	}
 	for (i = 0; !error && i < count; i++)
 		error = tmem_disk_begin(tmem_disk_table[i]);
-	for (; error && i < count; i++) {
-		tmem_disk_release(tmem_disk_table[i]);
-		tmem_disk_table[i] = NULL;
+	for (i = 0; error && i < count; i++) {
+		struct tmem_disk *disk = tmem_disk_table[i];
+
+		if (disk && !disk->gendisk) { /* tmem_disk_remove_all() ends those that were begun */
+			tmem_disk_table[i] = NULL;
+			tmem_disk_release(disk);
+		}
 	}
 	mutex_unlock(&tmem_disks_lock);
 	return error;

@@ -15,6 +15,7 @@ def scenario(lab):
     backing = guest.plug_disk(dom0.disk("backing"))
     backed(lab, guest, backing)
     each_backed(lab, guest, backing, guest.plug_disk(dom0.disk("second"), "xvdc"))
+    wrongly_backed(lab, guest, backing)
     several(lab, guest)
     guest.must_live()
 
@@ -95,6 +96,15 @@ def each_backed(lab, guest, *backing):
     diskio.write_random(guest, "/dev/tmemswap1", 1)
     lab.equal([tmem.disk_stat(guest, "bdev_num_writes", f"tmemswap{number}") for number in (0, 1)], [0, 256], "pages written through")
     guest.run("rmmod tmem")
+
+
+def wrongly_backed(lab, guest, backing):
+    """A module that finds one of its backing devices missing does not load, and holds on to none of the others."""
+    for devices in ("/dev/none", f"{backing},/dev/none", f"/dev/none,{backing}"):
+        refused = guest.run(f"insmod /root/tmem.ko disks=2 disksize_mb=16 backing={devices}", check=False)
+        lab.expect(refused.code != 0, f"the module was loaded with backing={devices}")
+        lab.equal(guest.run("ls /dev | grep -c tmemswap", check=False).out.strip(), "0", "disks of a module that did not load")
+    guest.run(f"mkswap {backing} && swapon {backing} && swapoff {backing}")
 
 
 def several(lab, guest):
