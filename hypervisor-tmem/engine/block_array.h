@@ -18,7 +18,7 @@ class BlockArray {
  public:
   static constexpr uint32_t kPerBlock = uint32_t{1} << kLog2PerBlock;
 
-  explicit BlockArray(IndexMemory& memory) : memory_(memory) {}
+  explicit BlockArray(IndexMemory& memory, IndexMemory::For what = IndexMemory::For::kPages) : memory_(memory), for_(what) {}
   ~BlockArray() {
     for (uint32_t i = 0; i < blocks_count_; ++i) memory_.release(blocks_[i], sizeof(T) * kPerBlock);
     memory_.release(blocks_, sizeof(T*) * blocks_max_);
@@ -32,7 +32,7 @@ class BlockArray {
 
   [[nodiscard]] bool add_block() {
     if (blocks_count_ == blocks_max_ && !widen()) return false;
-    void* block = memory_.allocate(sizeof(T) * kPerBlock);
+    void* block = memory_.allocate(sizeof(T) * kPerBlock, for_);
     if (block == nullptr) return false;
     std::memset(block, 0, sizeof(T) * kPerBlock);
     blocks_[blocks_count_++] = static_cast<T*>(block);
@@ -42,7 +42,7 @@ class BlockArray {
  private:
   bool widen() {
     const uint32_t wider = blocks_max_ == 0 ? 8 : blocks_max_ * 2;
-    void* table = memory_.allocate(sizeof(T*) * wider);
+    void* table = memory_.allocate(sizeof(T*) * wider, for_);
     if (table == nullptr) return false;
     if (blocks_count_ != 0) std::memcpy(table, blocks_, sizeof(T*) * blocks_count_);
     memory_.release(blocks_, sizeof(T*) * blocks_max_);
@@ -52,6 +52,7 @@ class BlockArray {
   }
 
   IndexMemory& memory_;
+  const IndexMemory::For for_;
   T** blocks_ = nullptr;
   uint32_t blocks_count_ = 0;
   uint32_t blocks_max_ = 0;

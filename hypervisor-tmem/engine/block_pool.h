@@ -12,7 +12,8 @@ namespace tmem {
 template <typename T, unsigned kLog2PerBlock>
 class BlockPool {
  public:
-  BlockPool(IndexMemory& memory, uint32_t count_max) : nodes_(memory), count_max_(count_max) {}
+  BlockPool(IndexMemory& memory, uint32_t count_max, IndexMemory::For what = IndexMemory::For::kPages)
+      : nodes_(memory, what), count_max_(count_max) {}
 
   T& operator[](uint32_t n) { return nodes_[n]; }
   const T& operator[](uint32_t n) const { return nodes_[n]; }

@@ -200,7 +200,7 @@ uint32_t Engine::Impl::top_up_credits(uint32_t n, uint32_t want, uint32_t compac
   want = std::min(want, kCreditsPerQueueMax);
   while (client.credits < want) {
     if (try_credits(n, want - client.credits) || try_credits(n, 1)) continue;
-    if (grow()) continue;
+    if (extents.free_count() > extents.reserved() && objects.free_count() > objects.reserved() && grow()) continue;  // brings no node
     if (work_left == 0 || free_something(n) == 0) break;
   }
   return client.credits;

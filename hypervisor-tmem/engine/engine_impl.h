@@ -92,7 +92,8 @@ struct Engine::Impl {
   bool compacting(Call&& call);
   bool may_grow() const;
   bool grow();
-  uint32_t free_something(uint32_t client);  // looks taken from work_left; 0: nothing to free
+  uint32_t free_dead();                      // looks taken from work_left; 0: nothing to free
+  uint32_t free_something(uint32_t client);  // the same
   uint32_t pick_victim(uint32_t client, bool mind_minimum);
   bool above_share(const Client& client) const;
   uint32_t evict_head(uint32_t loser, uint64_t floor, bool second_chances);  // pages dropped
@@ -178,14 +179,14 @@ struct Engine::Impl {
 
   Extents extents{memory, RecordRef::kNone - 1};
   Objects objects{memory, kObjectsMax};
-  Pools pools{memory, kPoolsMax};
-  Memberships memberships{memory, kPoolsMax * 2};
-  Authorisations authorisations{memory, kClientsMax * kAuthorisedUuidsMax};
-  Clients clients{memory, kClientsMax};
+  Pools pools{memory, kPoolsMax, IndexMemory::For::kFew};
+  Memberships memberships{memory, kPoolsMax * 2, IndexMemory::For::kFew};
+  Authorisations authorisations{memory, kClientsMax * kAuthorisedUuidsMax, IndexMemory::For::kFew};
+  Clients clients{memory, kClientsMax, IndexMemory::For::kFew};
   LinearHash<Extents, ExtentTraits> extent_hash{memory, extents};
   LinearHash<Objects, ObjectTraits> object_hash{memory, objects};
-  LinearHash<Pools, SharedPoolTraits> shared_pools{memory, pools};
-  LinearHash<Clients, ClientTraits> client_hash{memory, clients};
+  LinearHash<Pools, SharedPoolTraits> shared_pools{memory, pools, IndexMemory::For::kFew};
+  LinearHash<Clients, ClientTraits> client_hash{memory, clients, IndexMemory::For::kFew};
   Dedup dedup;
   Compressor compressor;
 
@@ -214,7 +215,7 @@ struct Engine::Impl {
   uint32_t victim = kNone;         // whom pick_victim() chose last, and for how many more times
   uint32_t victim_turns = 0;
   uint32_t retiring_segment = kNone;
-  bool index_starved = false;      // the index was refused memory that segments hold
+  bool index_starved = false;      // the index was refused memory that segments hold, and may have it
 };
 
 // ---- finding: the head of every request ----
@@ -287,12 +288,14 @@ bool Engine::Impl::compacting(Call&& call) {
   return done;
 }
 
-// A node, making room for it if the index may not grow.
+// A node, making room for it if the index may not grow: from what is dead, and for pages from those that may be dropped, which
+// brings no node of another kind.
 template <typename Nodes>
 uint32_t Engine::Impl::allocate_node(Nodes& nodes, uint32_t client, bool credit) {
+  constexpr bool kOfPages = std::is_same_v<Nodes, Extents> || std::is_same_v<Nodes, Objects>;
   const uint64_t refused = memory.refused_by_limit();
   uint32_t n = nodes.allocate(credit);
-  while (n == kNone && work_left > 0 && free_something(client) > 0) n = nodes.allocate(credit);
+  while (n == kNone && work_left > 0 && (kOfPages ? free_something(client) : free_dead()) > 0) n = nodes.allocate(credit);
   if (n == kNone && memory.refused_by_limit() != refused) index_starved = true;
   return n;
 }

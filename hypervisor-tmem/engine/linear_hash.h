@@ -19,7 +19,7 @@ constexpr uint64_t mix64(uint64_t x) {
 template <typename Nodes, typename Traits>
 class LinearHash {
  public:
-  LinearHash(IndexMemory& memory, Nodes& nodes) : nodes_(nodes), heads_(memory) {}
+  LinearHash(IndexMemory& memory, Nodes& nodes, IndexMemory::For what = IndexMemory::For::kPages) : nodes_(nodes), heads_(memory, what) {}
 
   // The first bucket. False: refused.
   [[nodiscard]] bool open() {

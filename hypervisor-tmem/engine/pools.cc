@@ -105,7 +105,7 @@ bool Engine::Impl::fit_pool_id(Client& client, uint32_t id) {
   if (id < client.membership_of_count) return true;
   uint32_t count = client.membership_of_count == 0 ? 16 : client.membership_of_count;
   while (count <= id) count *= 2;
-  auto* table = static_cast<uint32_t*>(memory.allocate(count * sizeof(uint32_t)));
+  auto* table = static_cast<uint32_t*>(memory.allocate(count * sizeof(uint32_t), IndexMemory::For::kFew));
   if (table == nullptr) return false;
   std::memset(table, 0xff, count * sizeof(uint32_t));
   if (client.membership_of != nullptr)

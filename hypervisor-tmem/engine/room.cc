@@ -47,13 +47,15 @@ bool Engine::Impl::room_in_arena_slow(uint32_t client, size_t bytes, bool credit
 
 // ---- eviction ----
 
-uint32_t Engine::Impl::free_something(uint32_t client) {
+uint32_t Engine::Impl::free_dead() {
   const uint32_t torn = teardown(std::min(work_left, kDeadPagesPerLook));
-  if (torn > 0) {
-    work_left -= std::min(work_left, torn);
-    work_done += torn;
-    return torn;
-  }
+  work_left -= std::min(work_left, torn);
+  work_done += torn;
+  return torn;
+}
+
+uint32_t Engine::Impl::free_something(uint32_t client) {
+  if (const uint32_t torn = free_dead(); torn > 0) return torn;
   const uint32_t chosen = pick_victim(client, true);
   if (chosen == kNone) return 0;
   const Client& loser = clients[chosen];

@@ -37,17 +37,15 @@ bool Engine::Impl::step() {
   return arena->compact_step(kCompactionWorthBytes);
 }
 
-// The index may use what the arena leaves of the target, up to its share, and keeps what it has.
+// The index may use what the arena leaves of the target, pages no more than their share of it, and keeps what it has.
 void Engine::Impl::memory_changed() {
   const uint64_t target = config.memory_bytes_target;
-  memory.set_limit(std::max(std::min(left_by(*arena, target), index_share(target)), memory.bytes()));
+  memory.set_limit(std::max(left_by(*arena, target), memory.bytes()), index_share(target));
 }
 
 // Empties a segment and gives it back: its records move into the others' free space, which eviction makes if there is none.
 // What is persistent stays, and then so does the segment.
 bool Engine::Impl::shrink() {
-  const uint64_t share = index_share(config.memory_bytes_target);
-  if (memory.bytes() >= share || left_by(*arena, config.memory_bytes_target) >= share) index_starved = false;  // by no segment
   const uint64_t wanted = index_starved ? std::min(memory_bytes() - 1, config.memory_bytes_target) : config.memory_bytes_target;
   if (memory_bytes() <= wanted) {
     if (retiring_segment != kNone) arena->retire_cancel(retiring_segment);

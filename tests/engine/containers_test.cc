@@ -82,11 +82,21 @@ TEST_F(Containers, MemoryIsCountedAndBounded) {
   ASSERT_NE(nodes.allocate(), kNone);
   const uint64_t one = memory.bytes();
   EXPECT_EQ(one, pages.block_bytes());
-  memory.set_limit(one);
+  memory.set_limit(one, UINT64_MAX);
   for (int i = 1; i < 4; ++i) EXPECT_NE(nodes.allocate(), kNone);
   EXPECT_EQ(nodes.allocate(), kNone);
   EXPECT_EQ(memory.refused_by_limit(), 1u);
   EXPECT_EQ(memory.bytes(), one);
+}
+
+TEST_F(Containers, WhatIsFewFindsMemoryBeyondTheShareOfPages) {
+  Nodes few{memory, 10, IndexMemory::For::kFew};
+  ASSERT_NE(nodes.allocate(), kNone);
+  memory.set_limit(UINT64_MAX, memory.bytes());
+  for (int i = 1; i < 4; ++i) EXPECT_NE(nodes.allocate(), kNone);
+  EXPECT_EQ(nodes.allocate(), kNone);
+  EXPECT_EQ(memory.refused_by_limit(), 0u) << "no segment is to be given up for it";
+  for (int i = 0; i < 10; ++i) EXPECT_NE(few.allocate(), kNone);
 }
 
 struct Hashed : testing::Test {
@@ -155,7 +165,7 @@ TEST_F(Hashed, IsAMapWhenItsSizeWasToldBefore) {
 }
 
 TEST_F(Hashed, RefusedHeadsMakeChainsLongerAndLoseNothing) {
-  memory.set_limit(memory.bytes() + 200 * 64 * sizeof(Node));
+  memory.set_limit(memory.bytes() + 200 * 64 * sizeof(Node), UINT64_MAX);
   pages.blocks_left = 60;
   std::vector<uint32_t> numbers;
   for (uint64_t key = 0;; ++key) {

@@ -40,6 +40,36 @@ TEST_P(Space, PagesThatAreAloneInTheirExtentsDoNotTurnTheMemoryIntoIndexForGood)
   EXPECT_GT(uint64_t{fill(c, 0, 1)} * kPageBytes, target / 2);
 }
 
+TEST_P(Space, AnIndexThatHasItsShareLetsClientsInAndGrowsNoArenaThatItCannotUse) {
+  const ClientId c = client_with_pool(1, kPersistent);
+  const uint64_t target = engine_->stats().memory_bytes_target;
+  for (uint32_t i = 0; engine_->put(c, handle_of(0, i, i * 8), SameFilled{i}) == Status::kOk; ++i) {
+  }
+  if (target / 4 < 1 << 20) return;  // the target is in the way, not the share
+  const uint64_t arena = engine_->stats().arena_bytes;
+  EXPECT_LT(engine_->top_up_credits(c, 32), 32u);
+  EXPECT_EQ(engine_->stats().arena_bytes, arena);
+  for (uint32_t id = 2; id < 80; ++id) client_with_pool(id, kPersistent);
+  EXPECT_LE(engine_->stats().memory_bytes, target);
+
+  engine_->set_memory_target(target / 2);  // the index has more than its share of that
+  for (uint32_t id = 80; id < 160; ++id) client_with_pool(id, kPersistent);
+  EXPECT_LE(engine_->stats().memory_bytes, target / 2);
+}
+
+TEST_P(Space, APoolThatFindsNoMemoryDropsNobodysPages) {
+  const ClientId e = client_with_pool(1, kEphemeral);
+  fill(e, 0, 1, 70 * GetParam().segments);
+  const uint64_t before = space(e).pages_ephemeral;
+  const ClientId c = client_with_pool(2, kPersistent);
+  memory_.blocks_left = 0;
+  uint32_t made = 1;
+  while (engine_->new_pool(c, PoolId(made), kPersistent) == Status::kOk) ++made;
+  for (int i = 0; i < 100; ++i) EXPECT_NE(engine_->new_pool(c, PoolId(made), kPersistent), Status::kOk);
+  EXPECT_EQ(space(e).pages_ephemeral, before);
+  memory_.blocks_left = -1;
+}
+
 TEST_P(Space, AShrunkTargetIsReachedByEvictionAndAGrownOneIsUsedAtOnce) {
   const ClientId e = client_with_pool(1, kEphemeral), p = client_with_pool(2, kPersistent);
   for (uint32_t i = 0; i < 20; ++i) ASSERT_EQ(put_noise(p, handle_of(0, 1, i), i), Status::kOk);
