@@ -273,6 +273,11 @@ static void end_queue(struct tmem_front *front, struct tmem_front_queue *q, uint
 	struct tmem_front_op *op;
 
 	tmem_os_acquire(&q->lock);
+	if (tmem_load_once(&front->state) != state) {
+		/* broken, and meanwhile closed by the owner, who has ended this queue or will */
+		tmem_os_release(&q->lock);
+		return;
+	}
 	if (q->state != TMEM_FRONT_STATE_CLOSED && q->memory) {
 		for (; q->ring.response_cons != q->ring.request_prod; q->ring.response_cons++)
 			fail_shadow(q, tmem_front_shadow_at(q, q->ring.response_cons));

@@ -301,6 +301,33 @@ TEST_P(FrontTest, ALyingServiceBreaksTheDeviceAndNothingElse) {
   }
 }
 
+// The owner closes from another thread while the first queue's operations are told of the breaking.
+TEST_P(FrontTest, AFrontThatIsClosedWhileItBreaksStaysClosedAndCanBeginAnew) {
+  struct ClosingOp : CountedOp {
+    tmem_front* front;
+  };
+  std::vector<ClosingOp> ops(2 * queues() * entries());
+  for (uint32_t i = 0; i < ops.size(); ++i) {
+    ops[i].front = &front_.front;
+    ops[i].handle_op(TMEMIF_OP_GET, handle_of(1, 7, i));
+    ops[i].done = [](tmem_front_op* op) {
+      auto* self = static_cast<ClosingOp*>(op);
+      ++self->completions;
+      tmem_front_close(self->front);
+    };
+    tmem_front_submit(&front_.front, &ops[i]);
+  }
+  service_.control(0)->response_prod += entries() + 1;
+  tmem_front_poll(&front_.front, 0);
+  for (const ClosingOp& op : ops) EXPECT_EQ(op.completions, 1);
+  EXPECT_EQ(tmem_front_read_state(&front_.front), TMEM_FRONT_STATE_CLOSED);
+  const tmem_front_attachment again = service_.connect(false);
+  ASSERT_EQ(tmem_front_attach(&front_.front, &again), 0);
+  ASSERT_EQ(tmem_front_new_pool(&front_.front, 1, kPersistent, nullptr), TMEMIF_OK);
+  for (uint32_t i = 0; i < ops.size(); ++i) ASSERT_EQ(put(i, i), TMEMIF_OK);
+  for (uint32_t i = 0; i < queues(); ++i) EXPECT_EQ(front_.front.queue[i].state, uint32_t{TMEM_FRONT_STATE_CONNECTED});
+}
+
 TEST_P(FrontTest, AProducerBeyondTheRequestsBreaksTheDevice) {
   service_.control(0)->response_prod += 1;
   front_.poll_all();
