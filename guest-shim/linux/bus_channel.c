@@ -30,6 +30,10 @@ static u32 tmem_channel_pages(const struct tmem_channel *channel)
 	return TMEMIF_QUEUE_PAGES(channel->order);
 }
 
+/* Queues' memory that backends held on to. One that takes ever more of it is not given any. */
+#define TMEM_CHANNELS_LEFT_MAX TMEMIF_QUEUES_MAX
+static u32 tmem_channels_left;
+
 /* Whoever holds the memory now: the channel gets new one when it is opened. */
 static void tmem_channel_forget(struct tmem_channel *channel)
 {
@@ -54,6 +58,8 @@ static int tmem_channel_allocate(struct tmem_channel *channel)
 {
 	if (channel->memory)
 		return 0;
+	if (tmem_channels_left >= TMEM_CHANNELS_LEFT_MAX)
+		return -EBUSY;
 	channel->memory = vzalloc((size_t)tmem_channel_pages(channel) * PAGE_SIZE);
 	channel->directory = (__le32 *)get_zeroed_page(GFP_KERNEL);
 	channel->refs = kcalloc(tmem_channel_pages(channel) + 1, sizeof(*channel->refs), GFP_KERNEL);
@@ -149,6 +155,7 @@ void tmem_channel_close(struct tmem_channel *channel)
 	/* In flight data was copied by the front's next attach, or is lost with its close: new pages next time, these stay. */
 	pr_warn_ratelimited("queue %u: the backend still holds %u pages; they are left to it\n", channel->queue, held);
 	tmem_channel_forget(channel);
+	tmem_channels_left++;
 }
 
 /**

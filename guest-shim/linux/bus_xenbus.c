@@ -18,9 +18,13 @@
 
 #include "tmem/tmem_xs.h"
 
+#define TMEM_BUS_ASK_AGAIN_S 5u
+
 static struct {
 	struct xenbus_device *device;
+	struct delayed_work ask_again;
 	bool suspended; /* we said so, and have not started over since */
+	u64 offered[2]; /* the nonce of the latest handshake */
 	u32 queues;
 	u32 order;
 	struct tmem_channel channel[TMEMIF_QUEUES_MAX];
@@ -102,6 +106,7 @@ static int tmem_bus_write_nodes(struct xenbus_device *device)
 		}
 		error = xenbus_transaction_end(transaction, 0);
 	} while (error == -EAGAIN);
+	memcpy(tmem_bus.offered, tmem_guest.nonce, sizeof(tmem_bus.offered));
 	kfree(queues);
 	return error;
 }
@@ -159,6 +164,11 @@ static void tmem_bus_connected(struct xenbus_device *device)
 
 	if (device->state != XenbusStateInitialised)
 		return;
+	if (memcmp(tmem_bus.offered, tmem_guest.nonce, sizeof(tmem_bus.offered))) {
+		/* Given up since: the service has taken us for who we were, and what it has of them is not to be claimed. */
+		xenbus_switch_state(device, XenbusStateInitialising);
+		return;
+	}
 	for (i = 0; i < tmem_bus.queues; i++)
 		attachment.memory[i] = tmem_bus.channel[i].memory;
 	error = tmem_guest_attached(&attachment, tmem_bus_service(device, "epoch", 0));
@@ -173,21 +183,40 @@ static void tmem_bus_connected(struct xenbus_device *device)
 		tmem_front_interrupt(&tmem_guest.front, i);
 }
 
+/* Refused, perhaps for something that has passed by now; the service may have our pages still. */
+static void tmem_bus_ask_again(struct work_struct *work)
+{
+	struct xenbus_device *device;
+
+	mutex_lock(&tmem_guest.lock);
+	device = tmem_bus.device;
+	if (device && device->state == XenbusStateClosed &&
+	    tmem_front_read_state(&tmem_guest.front) != TMEM_FRONT_STATE_BROKEN &&
+	    xenbus_read_unsigned(device->otherend, TMEM_XS_ONLINE, 0))
+		xenbus_switch_state(device, XenbusStateInitialising);
+	mutex_unlock(&tmem_guest.lock);
+}
+
 /*
  * The backend goes. When dom0 wants that, it frees our pages, and there is nothing to wait for. Only a backend that is Closed has
  * unmapped our memory.
  */
 static void tmem_bus_leave(struct xenbus_device *device, enum xenbus_state state)
 {
+	bool online;
+
 	/* Initialising: that is what the backend was before it saw us. */
 	if (device->state == XenbusStateClosed || device->state == XenbusStateInitialising)
 		return;
+	online = xenbus_read_unsigned(device->otherend, TMEM_XS_ONLINE, 0);
 	tmem_guest_lost();
-	if (!xenbus_read_unsigned(device->otherend, TMEM_XS_ONLINE, 0))
+	if (!online)
 		tmem_guest_closed();
 	if (state == XenbusStateClosed)
 		tmem_bus_close_channels();
 	xenbus_switch_state(device, state);
+	if (state == XenbusStateClosed && online)
+		schedule_delayed_work(&tmem_bus.ask_again, TMEM_BUS_ASK_AGAIN_S * HZ);
 }
 
 /* We go: the backend is given a moment to unmap our memory. */
@@ -348,19 +377,31 @@ static struct xenbus_driver tmem_bus_driver = {
 	.resume = tmem_bus_resume,
 };
 
+static void tmem_bus_unregister(void)
+{
+	u32 i;
+
+	xenbus_unregister_driver(&tmem_bus_driver);
+	cancel_delayed_work_sync(&tmem_bus.ask_again);
+	for (i = 0; i < TMEMIF_QUEUES_MAX; i++)
+		tmem_channel_free(&tmem_bus.channel[i]);
+}
+
 int tmem_bus_init(void)
 {
 	/*
 	 * Without an owner: a bound device would hold the module, and it could not be unloaded as long as dom0 has the device
 	 * there. Unregistering in tmem_bus_exit() unbinds it, and returns when no call of ours is under way.
 	 */
-	int error = __xenbus_register_frontend(&tmem_bus_driver, NULL, KBUILD_MODNAME);
+	int error;
 
+	INIT_DELAYED_WORK(&tmem_bus.ask_again, tmem_bus_ask_again);
+	error = __xenbus_register_frontend(&tmem_bus_driver, NULL, KBUILD_MODNAME);
 	if (error)
 		return error;
 	error = register_xenbus_watch(&tmem_bus_watch);
 	if (error) {
-		xenbus_unregister_driver(&tmem_bus_driver);
+		tmem_bus_unregister();
 		return error;
 	}
 	xen_resume_notifier_register(&tmem_bus_resume_block);
@@ -369,11 +410,7 @@ int tmem_bus_init(void)
 
 void tmem_bus_exit(void)
 {
-	u32 i;
-
 	xen_resume_notifier_unregister(&tmem_bus_resume_block);
 	unregister_xenbus_watch(&tmem_bus_watch);
-	xenbus_unregister_driver(&tmem_bus_driver);
-	for (i = 0; i < TMEMIF_QUEUES_MAX; i++)
-		tmem_channel_free(&tmem_bus.channel[i]);
+	tmem_bus_unregister();
 }

@@ -158,6 +158,16 @@ static int tmem_front_setup(void)
 	return 0;
 }
 
+/* After the device has gone: nothing is under way any more. */
+static void tmem_front_end(void)
+{
+	cancel_delayed_work_sync(&tmem_guest.give_up);
+	cancel_work_sync(&tmem_guest.connected);
+	mutex_lock(&tmem_guest.lock);
+	tmem_front_close(&tmem_guest.front);
+	mutex_unlock(&tmem_guest.lock);
+}
+
 static int __init tmem_init(void)
 {
 	int error;
@@ -179,6 +189,7 @@ static int __init tmem_init(void)
 	return 0;
 
 out_hooks:
+	tmem_front_end(); /* a device may have been there for a moment */
 	tmem_hooks_end();
 	tmem_hooks_free();
 out_swapdisk:
@@ -193,11 +204,7 @@ static void __exit tmem_exit(void)
 	tmem_hooks_end();
 	tmem_swapdisk_exit();
 	tmem_bus_exit();
-	cancel_delayed_work_sync(&tmem_guest.give_up);
-	cancel_work_sync(&tmem_guest.connected);
-	mutex_lock(&tmem_guest.lock);
-	tmem_front_close(&tmem_guest.front);
-	mutex_unlock(&tmem_guest.lock);
+	tmem_front_end();
 	tmem_hooks_free();
 	tmem_front_takedown();
 }
