@@ -57,6 +57,13 @@
 #define TMEM_CLASS_ARGUMENT struct class *class, struct class_attribute *attribute
 #endif
 
+/* Before, a disk of one minor number had none. */
+#if TMEM_SINCE(5, 17)
+#define TMEM_DISK_NO_PARTITIONS GENHD_FL_NO_PART
+#else
+#define TMEM_DISK_NO_PARTITIONS 0
+#endif
+
 /* open() of a disk. */
 #if TMEM_SINCE(6, 5)
 #define TMEM_OPEN_ARGUMENTS struct gendisk *gendisk, blk_mode_t mode
@@ -134,10 +141,14 @@ static inline int tmem_add_disk(struct gendisk *disk, const struct attribute_gro
 /* After del_gendisk(), or instead of it when the disk was never added. */
 static inline void tmem_put_disk(struct gendisk *disk)
 {
+#if TMEM_SINCE(5, 15) && !TMEM_SINCE(6, 0)
+	blk_cleanup_disk(disk);
+#else
 #if !TMEM_SINCE(5, 15)
 	blk_cleanup_queue(disk->queue);
 #endif
 	put_disk(disk);
+#endif
 }
 
 /* Sets what open() is to ask, unless somebody has the disk open: mounted, swapped on, or a program. */

@@ -10,12 +10,8 @@
  * nobody's as long as the page has no buffers; who gives it buffers or takes them away also takes the mark. Gets wait, and take
  * the page out of the pool; without a connection they miss at once, which is no harm: as long as the page is in the page cache
  * nobody asks, and when it leaves it is put or flushed.
- *
- * Whoever submits may complete the I/O of our swap disks, and with it lock page caches of files that lie there. So file systems on
- * these disks are left alone: nothing is put, and a pool that has nothing is not asked.
  */
 #include "hook.h"
-#include "swapdisk.h"
 
 #define TMEM_PUT_WAIT_POLLS 10u
 #define TMEM_PUT_WAIT_NS_MAX 10000000u
@@ -31,13 +27,6 @@ static bool tmem_cleancache_stuck;
 void tmem_cleancache_begin(u32 slot, bool shared)
 {
 	WRITE_ONCE(tmem_cleancache_used[slot], shared);
-}
-
-static bool tmem_cleancache_on_our_disk(struct page *page)
-{
-	struct block_device *bdev = page->mapping->host->i_sb->s_bdev;
-
-	return bdev && bdev->bd_disk->fops == &tmem_disk_fops;
 }
 
 static bool tmem_cleancache_is_absent(struct page *page)
@@ -114,7 +103,7 @@ void tmem_cleancache_put(u32 slot, const u64 object[3], pgoff_t index, struct pa
 	struct tmem_hook_op *hook;
 	struct tmem_front_handle handle;
 
-	if (!tmem_cleancache_name(&handle, slot, object, index) || tmem_cleancache_on_our_disk(page))
+	if (!tmem_cleancache_name(&handle, slot, object, index))
 		return;
 	WRITE_ONCE(tmem_cleancache_used[slot], true);
 	hook = tmem_hook_get_op();

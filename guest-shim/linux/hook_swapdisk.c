@@ -62,31 +62,14 @@ struct tmem_disk_io *tmem_disk_get_io(struct tmem_disk *disk, bool wait)
 	return io;
 }
 
-/**
- * tmem_disk_end_io() - one of an operation's ways has ended; after the last one the caller is told
- * @io: the operation
- * @failed: an error
- *
- * Context: any.
- */
-void tmem_disk_end_io(struct tmem_disk_io *io, bool failed)
+/* The operation is back in the table before the caller is told. */
+static void tmem_disk_tell(struct tmem_disk_io *io)
 {
 	struct tmem_disk *disk = io->disk;
 	struct tmem_disk_waiter *waiter = io->waiter;
 	struct bio *bio = io->bio;
+	bool failed = io->failed;
 	unsigned long flags;
-	bool write;
-
-	if (failed)
-		WRITE_ONCE(io->failed, true);
-	if (!atomic_dec_and_test(&io->ways))
-		return;
-	failed = io->failed;
-	write = io->op.request.op == TMEMIF_OP_PUT || io->write;
-	if (failed)
-		tmem_disk_count(disk, write ? TMEM_DISK_FAILED_WRITES : TMEM_DISK_FAILED_READS);
-	if (failed && write && !(READ_ONCE(disk->state[io->page]) & (TMEM_PAGE_STORED | TMEM_PAGE_BACKING)))
-		tmem_disk_change(disk, io->page, 0, TMEM_PAGE_LOST);
 
 	spin_lock_irqsave(&disk->lock, flags);
 	io->next = disk->free;
@@ -101,6 +84,43 @@ void tmem_disk_end_io(struct tmem_disk_io *io, bool failed)
 		if (failed)
 			bio->bi_status = BLK_STS_IOERR;
 		bio_endio(bio);
+	}
+}
+
+static void tmem_disk_tell_later(struct work_struct *work)
+{
+	tmem_disk_tell(container_of(work, struct tmem_disk_io, work));
+}
+
+/**
+ * tmem_disk_end_io() - one of an operation's ways has ended; after the last one the caller is told
+ * @io: the operation
+ * @failed: an error
+ *
+ * Context: any.
+ */
+void tmem_disk_end_io(struct tmem_disk_io *io, bool failed)
+{
+	struct tmem_disk *disk = io->disk;
+	bool write;
+
+	if (failed)
+		WRITE_ONCE(io->failed, true);
+	if (!atomic_dec_and_test(&io->ways))
+		return;
+	failed = io->failed;
+	write = io->op.request.op == TMEMIF_OP_PUT || io->write;
+	if (failed)
+		tmem_disk_count(disk, write ? TMEM_DISK_FAILED_WRITES : TMEM_DISK_FAILED_READS);
+	if (failed && write && !(READ_ONCE(disk->state[io->page]) & (TMEM_PAGE_STORED | TMEM_PAGE_BACKING)))
+		tmem_disk_change(disk, io->page, 0, TMEM_PAGE_LOST);
+
+	/* Somebody has a page cache's lock and submitted something else (cleancache): what ends here may want the same lock. */
+	if (io->bio && irqs_disabled() && !hardirq_count()) {
+		INIT_WORK(&io->work, tmem_disk_tell_later);
+		queue_work(tmem_disk_wq, &io->work);
+	} else {
+		tmem_disk_tell(io);
 	}
 }
 
@@ -192,6 +212,7 @@ static int tmem_disk_publish(struct tmem_disk *disk)
 	gendisk->major = tmem_disk_major;
 	gendisk->first_minor = disk->number;
 	gendisk->minors = 1;
+	gendisk->flags |= TMEM_DISK_NO_PARTITIONS; /* a freed slot is named by its place in a swap area, which has to be ours */
 	gendisk->fops = &tmem_disk_fops;
 	gendisk->private_data = disk;
 	snprintf(gendisk->disk_name, sizeof(gendisk->disk_name), "tmemswap%u", disk->number);

@@ -35,6 +35,19 @@ def remount_again_and_again(lab, guest, service, files):
     lab.expect(hooks.count(guest, "cleancache_get_hit") > before + 1000, f"no pages from tmem after many remounts\n{hooks.counters(guest)}")
 
 
+def on_the_swap_disk(lab, guest):
+    """Who puts a page into cleancache, with the page cache's lock, may find that writes of the same file to this disk have ended."""
+    hooks.load(guest, "disks=1 disksize_mb=40")
+    files = Files(lab, guest, device="/dev/tmemswap0", count=10, mebibytes=3)
+    files.change()
+    for _ in range(2):
+        files.write("f08")
+        files.read("of the swap disk")
+    lab.expect(hooks.count(guest, "cleancache_get_hit") > 0, f"no page of the swap disk's files came from tmem\n{hooks.counters(guest)}")
+    files.unmount()
+    guest.run("rmmod tmem", timeout=300)
+
+
 def scenario(lab):
     kernel = kernels.hooks_kernel()
     dom0 = lab.boot(customize=customize, disks=[lab.Disk("files", 64)])
@@ -63,4 +76,6 @@ def scenario(lab):
     files.read("after a change outside")
     guest.run("rmmod tmem", timeout=300)
     files.read("without the module")
+    files.unmount()
+    on_the_swap_disk(lab, guest)
     guest.must_live()
