@@ -190,8 +190,8 @@ static void tmem_hooks_forget_orphans(struct work_struct *work)
 
 	for_each_set_bit(slot, tmem_hooks_orphans, TMEM_HOOK_SLOTS) {
 		WRITE_ONCE(tmem_hooks_owner[slot], NULL);
-		clear_bit(slot, tmem_hooks_orphans);
 		tmem_lazy_forget(&tmem_hooks_registry, slot);
+		clear_bit(slot, tmem_hooks_orphans); /* not before: who saw the old owner is out only now, and may have set it again */
 	}
 }
 static DECLARE_WORK(tmem_hooks_orphan_work, tmem_hooks_forget_orphans);

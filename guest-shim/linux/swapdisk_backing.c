@@ -39,7 +39,7 @@ static void tmem_disk_backing_end(struct bio *bio)
 	bool failed = bio->bi_status != BLK_STS_OK;
 
 	if (op_is_write(bio_op(bio)) && !failed)
-		tmem_disk_change(disk, io->page, 0, TMEM_PAGE_BACKING);
+		tmem_disk_change(disk, io->page, TMEM_PAGE_LOST, TMEM_PAGE_BACKING); /* lost with the service while it waited */
 	bio_put(bio);
 	tmem_disk_end_io(io, failed);
 }

@@ -113,7 +113,7 @@ static void tmem_disk_put_done(struct tmem_front_op *op)
 	if (op->status == TMEMIF_OK) {
 		if (op->request.flags & TMEMIF_REQUEST_SAME_FILLED)
 			tmem_disk_count(disk, TMEM_DISK_SAME_PAGES);
-		tmem_disk_change(disk, io->page, 0, TMEM_PAGE_STORED);
+		tmem_disk_change(disk, io->page, TMEM_PAGE_LOST, TMEM_PAGE_STORED);
 		tmem_disk_end_io(io, false);
 		return;
 	}
@@ -350,7 +350,7 @@ static void tmem_disk_transfer(struct tmem_disk *disk, struct bio *bio, bool wri
 
 static TMEM_SUBMIT_RESULT tmem_disk_submit_bio(struct bio *bio)
 {
-#if TMEM_SINCE(5, 14)
+#if TMEM_SINCE(5, 12)
 	struct tmem_disk *disk = bio->bi_bdev->bd_disk->private_data;
 #else
 	struct tmem_disk *disk = bio->bi_disk->private_data;

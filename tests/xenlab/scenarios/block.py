@@ -17,6 +17,8 @@ def scenario(lab):
     each_backed(lab, guest, backing, guest.plug_disk(dom0.disk("second"), "xvdc"))
     wrongly_backed(lab, guest, backing)
     several(lab, guest)
+    partitioned(lab, guest)
+    service_lost(lab, dom0, service, guest, backing)
     guest.must_live()
 
 
@@ -105,6 +107,31 @@ def wrongly_backed(lab, guest, backing):
         lab.expect(refused.code != 0, f"the module was loaded with backing={devices}")
         lab.equal(guest.run("ls /dev | grep -c tmemswap", check=False).out.strip(), "0", "disks of a module that did not load")
     guest.run(f"mkswap {backing} && swapon {backing} && swapoff {backing}")
+
+
+def partitioned(lab, guest):
+    """The disk has no partitions, whatever is written to it: a slot that is freed is named by its place in the swap area."""
+    load(guest, "disksize_mb=16")
+    entry = r"\200\0\1\0\203\0\1\0\10\0\0\0\0\20\0\0"     # 4096 sectors from the eighth on
+    guest.run(f"{{ head -c 446 /dev/zero; printf '{entry}'; head -c 48 /dev/zero; printf '\\125\\252'; }} | dd of=/dev/tmemswap0 oflag=direct bs=512 iflag=fullblock")
+    guest.run("blockdev --rereadpt /dev/tmemswap0", check=False)
+    lab.equal(guest.run("ls -d /sys/block/tmemswap0/tmemswap0* 2>/dev/null | wc -l").out.strip(), "0", "partitions of the swap disk")
+    guest.run("rmmod tmem")
+
+
+def service_lost(lab, dom0, service, guest, backing):
+    """The service goes with its memory while pages that it had are written again: they go to the backing device, and are read from there."""
+    load(guest, f"disksize_mb=16 backing={backing}")
+    diskio.write_random(guest, "/dev/tmemswap0", 2)
+    lab.equal(tmem.disk_stat(guest, "pages_stored"), 512, "pages that the service has")
+    service.daemon.kill()
+    again = guest.start("head -c 2M /dev/urandom >/tmp/again && dd if=/tmp/again of=/dev/tmemswap0 bs=64k oflag=direct && md5sum </tmp/again")
+    guest.run("sleep 2")        # it waits; and if not, that is right as well
+    tmem.Service(lab, dom0, agent=False)
+    written = again.wait().out
+    lab.equal(diskio.readable(guest, "/dev/tmemswap0", range(512)), list(range(512)), "pages that were written")
+    lab.equal(diskio.read_sum(guest, "/dev/tmemswap0", 2), written, "their bytes")
+    guest.run("rmmod tmem")
 
 
 def several(lab, guest):
