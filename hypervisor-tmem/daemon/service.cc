@@ -324,7 +324,7 @@ XenServer::Observer Service::xen_observer() {
         ++clients_refused_;
         client_log_.write(guest(domid), monotonic_seconds(), LogLevel::kWarning, "guest refused", {{"domid", domid}, {"reason", std::string_view(why)}});
       },
-      [] { log(LogLevel::kError, "xenstored ended the connection: guests that are connected stay so, others cannot come until a restart"); },
+      [] { log(LogLevel::kError, "xenstored ended the connection or fails: guests that are connected stay so, others cannot come until a restart"); },
   };
 }
 

@@ -27,6 +27,12 @@ char some_handle;
 
 bool below(const std::string& path, const std::string& top) { return path == top || path.starts_with(top + "/"); }
 
+bool fails(const std::string& path) {
+  const auto at = the_xen->failures.find(path);
+  if (at != the_xen->failures.end()) errno = at->second;
+  return at != the_xen->failures.end();
+}
+
 // As the library gives lists away: one block, which the caller frees.
 char** one_block(const std::vector<std::string>& texts) {
   size_t bytes = texts.size() * sizeof(char*) + 1;
@@ -83,6 +89,8 @@ int xs_fileno(xs_handle*) { return the_xen->bell.get(); }
 void* xs_read(xs_handle*, xs_transaction_t, const char* path, unsigned* length) {
   ++the_xen->reads[path];
   const auto at = the_xen->nodes.find(path);
+  if (tmem::fails(path)) return nullptr;
+  errno = ENOENT;
   if (at == the_xen->nodes.end()) return nullptr;
   *length = static_cast<unsigned>(at->second.size());
   return ::strdup(at->second.c_str());
@@ -99,6 +107,7 @@ bool xs_rm(xs_handle*, xs_transaction_t, const char* path) {
 }
 
 char** xs_directory(xs_handle*, xs_transaction_t, const char* path, unsigned* count) {
+  if (tmem::fails(path)) return nullptr;
   const std::string top = std::string(path) + "/";
   std::vector<std::string> names;
   for (const auto& [node, value] : the_xen->nodes) {

@@ -34,6 +34,7 @@ class FakeXen {
   std::map<std::string, unsigned> reads;                   // how often each node was read
   void* granted = nullptr;           // what a guest's grants lead to: its queue's pages; the directory is the page after them
   uint32_t granted_pages = 0;
+  std::map<std::string, int> failures;  // errno of whoever reads or lists that path
   bool maps = true;                  // false: a queue's pages cannot be mapped
   FileDescriptor bell;               // readable while there are events
 };

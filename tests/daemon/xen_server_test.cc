@@ -44,7 +44,7 @@ class XenGuests : public testing::Test {
       EXPECT_TRUE(server.open(why)) << why;
     }
     XenServer::Observer observer() {
-      return {[this](const ClientEntry&, uint32_t, bool) { ++attached; }, [](const ClientEntry&, bool) {}, [this](uint32_t, const std::string& why) { refused = why; }, [] {}};
+      return {[this](const ClientEntry&, uint32_t, bool) { ++attached; }, [](const ClientEntry&, bool) {}, [this](uint32_t, const std::string& why) { refused = why; }, [this] { ++lost; }};
     }
     void serve() {
       test.shards_.start();
@@ -75,6 +75,7 @@ class XenGuests : public testing::Test {
     ClientLife life;
     XenServer server;
     int attached = 0;
+    int lost = 0;
     std::string refused;
   };
 
@@ -91,6 +92,7 @@ class XenGuests : public testing::Test {
 
   void run_until(const std::function<bool()>& seen) {
     const auto waiting = boost::asio::make_work_guard(io_);
+    io_.restart();  // it stops where nothing is awaited any more, xenstored neither
     while (!seen()) io_.run_one();
   }
   // Until there is nothing more to do.
@@ -306,6 +308,37 @@ TEST_F(XenGuests, AGuestThatIsLetGoWhileItIsAttachedIsLeftAloneUntilAllShardsHav
   xen_.write(front(kDomid, "state"), "1");
   service.refused.clear();
   connect(service, kDomid);
+}
+
+// As it does when its memory is short, or when it is about to end.
+class NoAnswer : public XenGuests, public testing::WithParamInterface<std::string> {};
+
+TEST_P(NoAnswer, AGuestIsNotGoneBecauseXenstoredDoesNotSayThatItIsThere) {
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  connect(service, kDomid);
+  xen_.failures[GetParam()] = ENOMEM;
+  xen_.fire("@releaseDomain");
+  settle();
+  EXPECT_EQ(service.lost, 1);
+  ASSERT_NE(service.registry.find(ClientId(kDomid)), nullptr);
+  EXPECT_EQ(service.registry.find(ClientId(kDomid))->state, ClientState::kConnected);
+  EXPECT_EQ(xen_.read(back(kDomid, "state")), "4");
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, NoAnswer, testing::Values("backend/tmem", back(kDomid, "state"), back(kDomid, "online"), front(kDomid, "state")));
+
+TEST_F(XenGuests, AGuestWhoseNodesMayNotBeSeenAnyMoreIsGone) {
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  connect(service, kDomid);
+  xen_.failures[front(kDomid, "state")] = EACCES;
+  xen_.fire(front(kDomid, "state"));
+  settle();
+  EXPECT_EQ(service.lost, 0);
+  EXPECT_EQ(service.registry.find(ClientId(kDomid)), nullptr);
 }
 
 TEST_F(XenGuests, AGuestThatIsRenamedIsListedByItsNewName) {

@@ -104,7 +104,7 @@ void XenServer::listen() {
   store_->watch(kRelease, kRelease);  // dom0 may not have allowed it: then the agent's removal of the directory tells us
   events_ = std::make_unique<Events>(io_, store_->fd());
   scan();
-  wait();
+  if (events_) wait();
 }
 
 void XenServer::close() { events_.reset(); }
@@ -125,13 +125,17 @@ void XenServer::take_events() {
     if (const auto domid = number(*token)) due_.insert(*domid);
     else all = true;
   }
-  if (store_->lost()) {
-    events_.reset();
-    return observer_.lost();
-  }
   if (all) scan();
   serve_due();
-  wait();
+  if (in_touch()) wait();
+}
+
+// False: what cannot be read says nothing about a guest; from now on nothing is done about any.
+bool XenServer::in_touch() {
+  if (!events_ || !store_->lost()) return events_ != nullptr;
+  events_.reset();
+  observer_.lost();
+  return false;
 }
 
 void XenServer::serve_soon() {
@@ -144,8 +148,7 @@ void XenServer::serve_soon() {
 
 // In turn by number, so that no guest is overtaken twice by one that is due again and again.
 void XenServer::serve_due() {
-  if (!events_) return;  // xenstored is away: what cannot be read says nothing about a guest
-  for (uint32_t served = 0; served < kGuestsPerTurn && !due_.empty(); ++served) {
+  for (uint32_t served = 0; in_touch() && served < kGuestsPerTurn && !due_.empty(); ++served) {
     auto next = due_.upper_bound(last_served_);
     if (next == due_.end()) next = due_.begin();
     last_served_ = *next;
@@ -157,6 +160,7 @@ void XenServer::serve_due() {
 }
 
 void XenServer::scan() {
+  if (!in_touch()) return;
   std::vector<uint32_t> present;
   for (const std::string& name : store_->list(kAllGuests)) {
     const auto domid = number(name);
@@ -165,6 +169,7 @@ void XenServer::scan() {
     guest(*domid);
     due_.insert(*domid);
   }
+  if (!in_touch()) return;
   forget_missing(present);
   if (!due_.empty()) serve_soon();
 }
@@ -196,7 +201,9 @@ void XenServer::step(Guest& guest) {
   const bool online = read(guest.back + "/" TMEM_XS_ONLINE) == "1";
   const bool leaving = theirs == BusState::kClosing || theirs == BusState::kClosed;
   if (guest.client) hear(guest, theirs == BusState::kConnected);
-  if (!online || (leaving && ours != BusState::kClosed) || (guest.client && is_gone(guest))) return shut(guest, online);
+  const bool gone = guest.client && is_gone(guest);
+  if (!in_touch()) return;
+  if (!online || (leaving && ours != BusState::kClosed) || gone) return shut(guest, online);
   if (guest.client) {
     // Its driver starts over, or saw us in InitWait before.
     if (theirs == BusState::kInitialising || ours != BusState::kConnected) return end(guest, [this, &guest] { step(guest); });
@@ -211,7 +218,8 @@ void XenServer::step(Guest& guest) {
 
 // A tmem domain may not ask xenstored; libxl removes a dead guest's nodes, and who removes its own is gone for us, too.
 bool XenServer::is_gone(const Guest& guest) {
-  return store_->is_gone(guest.domid) || to_state(read(guest.front + "/" TMEM_XS_STATE)) == BusState::kUnknown;
+  const bool gone = store_->is_gone(guest.domid) || to_state(read(guest.front + "/" TMEM_XS_STATE)) == BusState::kUnknown;
+  return gone && !store_->lost();
 }
 
 void XenServer::hear(Guest& guest, bool connected) {
@@ -272,7 +280,9 @@ void XenServer::connect(Guest& guest) {
   Handshake handshake;
   std::string why;
   bool resumed = false;
-  if (!read_handshake(guest, handshake, why)) return refuse(guest, why);
+  const bool understood = read_handshake(guest, handshake, why);
+  if (!in_touch()) return;
+  if (!understood) return refuse(guest, why);
   if (!admit(guest, handshake, resumed)) return refuse(guest, "its uuid is connected already, or the limit of clients is reached");
   ++guest.busy;
   life_.attach(*guest.client, [this, &guest, handshake, resumed](bool attached) {

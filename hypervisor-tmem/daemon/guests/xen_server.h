@@ -42,7 +42,7 @@ class XenServer {
     std::function<void(const ClientEntry&, uint32_t domid, bool resumed)> attached;
     std::function<void(const ClientEntry&, bool suspended)> detached;
     std::function<void(uint32_t domid, const std::string& why)> refused;
-    std::function<void()> lost;  // xenstored ended the connection: guests stay connected, new ones cannot come
+    std::function<void()> lost;  // xenstored ended the connection or fails: guests stay connected, new ones cannot come
   };
 
   XenServer(boost::asio::io_context& io, ClientRegistry& registry, ClientLife& life, ShardSet& shards, const Config& config, Observer observer);
@@ -69,6 +69,7 @@ class XenServer {
   void take_events();
   void serve_soon();
   void serve_due();
+  bool in_touch();
   void scan();
   void forget_missing(const std::vector<uint32_t>& present);
   Guest& guest(uint32_t domid);

@@ -27,22 +27,30 @@ XenStore::~XenStore() { xs_close(handle_); }
 std::optional<std::string> XenStore::read(const std::string& path) {
   unsigned length = 0;
   const std::unique_ptr<void, Free> value(xs_read(handle_, XBT_NULL, path.c_str(), &length));
-  if (!value) return std::nullopt;
+  if (!value) {
+    note_failure();
+    return std::nullopt;
+  }
   return std::string(static_cast<const char*>(value.get()), length);
 }
 
 std::vector<std::string> XenStore::list(const std::string& path) {
   unsigned count = 0;
   const std::unique_ptr<char*, Free> names(xs_directory(handle_, XBT_NULL, path.c_str(), &count));
-  if (!names) return {};
+  if (!names) {
+    note_failure();
+    return {};
+  }
   return {names.get(), names.get() + count};
 }
 
 bool XenStore::write(const std::string& path, std::string_view value) {
-  return xs_write(handle_, XBT_NULL, path.c_str(), value.data(), static_cast<unsigned>(value.size()));
+  return !lost_ && xs_write(handle_, XBT_NULL, path.c_str(), value.data(), static_cast<unsigned>(value.size()));
 }
 
-void XenStore::remove(const std::string& path) { (void)xs_rm(handle_, XBT_NULL, path.c_str()); }
+void XenStore::remove(const std::string& path) {
+  if (!lost_) (void)xs_rm(handle_, XBT_NULL, path.c_str());
+}
 bool XenStore::watch(const std::string& path, const std::string& token) { return xs_watch(handle_, path.c_str(), token.c_str()); }
 void XenStore::unwatch(const std::string& path, const std::string& token) { (void)xs_unwatch(handle_, path.c_str(), token.c_str()); }
 
@@ -56,8 +64,13 @@ int XenStore::fd() const { return xs_fileno(handle_); }
 std::optional<std::string> XenStore::next_token() {
   const std::unique_ptr<char*, Free> event(xs_check_watch(handle_));
   if (event) return std::string(event.get()[XS_WATCH_TOKEN]);
-  lost_ = errno != EAGAIN;
+  if (errno != EAGAIN) lost_ = true;
   return std::nullopt;
+}
+
+// EACCES: the nodes of a domain that is gone lie below what only dom0 may see.
+void XenStore::note_failure() {
+  if (errno != ENOENT && errno != EACCES) lost_ = true;
 }
 
 }  // namespace tmem

@@ -2,6 +2,9 @@
 // The service's connection to xenstored: its own nodes, what guests let it read, watches. Relative paths lie under its own
 // domain. Every call waits for xenstored, never for a guest.
 //
+// What xenstored cannot tell is not what it says is absent: after the first such answer the connection counts as lost, so that nobody
+// takes silence for a guest's end, and nothing is written any more. Ask lost() before acting on what is not there.
+//
 // Owns the connection. Thread rule: one thread.
 #pragma once
 
@@ -23,9 +26,10 @@ class XenStore {
   XenStore(const XenStore&) = delete;
   XenStore& operator=(const XenStore&) = delete;
 
+  // nullopt, {}: not there, or not for us to see; or lost().
   std::optional<std::string> read(const std::string& path);
   std::vector<std::string> list(const std::string& path);
-  // False: not ours to write, over quota, or gone.
+  // False: not ours to write, over quota, gone, or lost().
   bool write(const std::string& path, std::string_view value);
   void remove(const std::string& path);
   bool watch(const std::string& path, const std::string& token);
@@ -35,12 +39,15 @@ class XenStore {
   bool is_gone(uint32_t domid);
 
   int fd() const;  // readable: next_token() may have something
-  // The token of a watch that fired; nullopt: none now. lost(): xenstored closed the connection.
+  // The token of a watch that fired; nullopt: none now.
   std::optional<std::string> next_token();
+  // xenstored closed the connection, or failed to answer.
   bool lost() const { return lost_; }
 
  private:
   explicit XenStore(xs_handle* handle) : handle_(handle) {}
+  void note_failure();
+
   xs_handle* const handle_;
   bool lost_ = false;
 };
