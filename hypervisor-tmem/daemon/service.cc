@@ -159,7 +159,7 @@ void Service::keep_room_for_awaited(Engine& engine) {
   constexpr uint32_t kRound = kCreditsPerQueueMax / 4;
   for (uint32_t level = kRound; level <= kCreditsPerQueueMax; level += kRound) {
     for (const auto& [id, entry] : registry_.entries()) {
-      if (entry.state == ClientState::kRecovered || entry.state == ClientState::kSuspended) engine.top_up_credits(id, level);
+      if (entry.awaited()) engine.top_up_credits(id, level);
     }
   }
 }

@@ -343,6 +343,18 @@ TEST_F(Registry, AConnectionThatOutlivedTheServiceIsTakenUpOnlyWithAllItsQueues)
   EXPECT_THAT(after.expired(UINT64_MAX), IsEmpty());
 }
 
+TEST_F(Registry, AClientThatSaidItWouldBeBackIsTakenUpWithThatWordAndWaitsByItIfThatFails) {
+  const ClientId id = registry_.admit(hello_of(1, 9, 0)).id;
+  EXPECT_TRUE(registry_.said(id, true));
+  ClientInfo info = info_of(*registry_.find(id));
+  ClientRegistry after = restarted({info, info});
+  ASSERT_TRUE(after.reconnected(id, "xen", 2));
+  EXPECT_EQ(after.find(id)->state, ClientState::kConnected);
+  EXPECT_EQ(after.find(id)->identity().epoch, info.epoch) << "a crash now finds it suspended again";
+  after.resume_failed(id, 1000);
+  EXPECT_EQ(after.find(id)->state, ClientState::kSuspended);
+}
+
 TEST_F(Registry, SuspendedClientsAreBoundedAndExpire) {
   const ClientId first = registry_.admit(hello_of(1, 9, 0)).id;
   const ClientId second = registry_.admit(hello_of(2, 9, 0)).id;

@@ -257,12 +257,37 @@ TEST_F(XenGuests, AGuestThatSaysItWillBeBackKeepsItsPoolsIfTheServiceDiesThen) {
 
   Life second(*this);
   second.adopt();
-  EXPECT_TRUE(second.server.adopted().empty()) << "it sends nothing any more";
+  shards_.each([&](Shard& shard) { EXPECT_TRUE(shard.adopt(second.server.adopted()).empty()); });
+  ASSERT_EQ(second.server.adopted().size(), 1u) << "its rings are served until its processors stop";
+  EXPECT_EQ(second.registry.find(ClientId(kDomid))->state, ClientState::kConnected);
+  second.serve();
+  settle();
+  EXPECT_EQ(xen_.read(back(kDomid, "state")), "4");
+  EXPECT_EQ(stored(kDomid), stored_epoch(epoch, true, true));
   xen_.remove("backend/tmem/" + std::to_string(kDomid));
   xen_.remove("/local/domain/" + std::to_string(kDomid));
+  settle();
+  EXPECT_EQ(second.registry.find(ClientId(kDomid))->state, ClientState::kSuspended);
+}
+
+TEST_F(XenGuests, ASuspendedGuestWhoseDomainWentWithTheServiceWaitsAsItDid) {
+  Life first(*this);
+  first.serve();
+  attach(kDomid);
+  connect(first, kDomid);
+  const uint64_t epoch = epoch_of(kDomid);
+  identify(kDomid, epoch, true);
+  settle();
+  first.die();
+
+  Life second(*this);
+  xen_.maps = false;
+  second.adopt();
+  EXPECT_TRUE(second.server.adopted().empty());
   second.serve();
   settle();
   EXPECT_EQ(second.registry.find(ClientId(kDomid))->state, ClientState::kSuspended);
+  EXPECT_EQ(stored(kDomid), stored_epoch(epoch, true, true));
 }
 
 TEST_F(XenGuests, AnAdoptedGuestWhoseLastWordWasThatItWillBeBackIsSuspendedWhenItGoes) {

@@ -148,7 +148,8 @@ Admission ClientRegistry::admit(const ClientHello& hello) {
 
 bool ClientRegistry::reconnected(ClientId id, const std::string& transport, uint32_t queues) {
   ClientEntry* entry = find(id);
-  if (entry == nullptr || entry->state != ClientState::kRecovered || entry->queues != queues) return false;
+  if (entry == nullptr || !entry->awaited() || entry->queues != queues) return false;
+  entry->will_be_back = entry->state == ClientState::kSuspended;
   entry->waited_as = std::exchange(entry->state, ClientState::kConnected);
   entry->transport = transport;
   return true;
@@ -189,7 +190,7 @@ bool ClientRegistry::disconnected(ClientId id, bool suspended, uint64_t now_seco
 
 bool ClientRegistry::forget(ClientId id) {
   ClientEntry* entry = find(id);
-  if (entry == nullptr || (entry->state != ClientState::kRecovered && entry->state != ClientState::kSuspended)) return false;
+  if (entry == nullptr || !entry->awaited()) return false;
   entry->state = ClientState::kClosing;
   return true;
 }
@@ -199,8 +200,7 @@ void ClientRegistry::erase(ClientId id) { entries_.erase(id); }
 std::vector<ClientId> ClientRegistry::expired(uint64_t now_seconds) {
   std::vector<ClientId> out;
   for (auto& [id, entry] : entries_) {
-    const bool away = entry.state == ClientState::kRecovered || entry.state == ClientState::kSuspended;
-    if (!away || now_seconds < entry.deadline_seconds) continue;
+    if (!entry.awaited() || now_seconds < entry.deadline_seconds) continue;
     entry.state = ClientState::kClosing;
     out.push_back(id);
   }

@@ -56,6 +56,7 @@ struct ClientEntry {
   bool will_be_back = false;   // connected, and said that it suspends: a crash leaves it suspended
   ClientState waited_as = ClientState::kRecovered;  // before it was resumed
 
+  bool awaited() const { return state == ClientState::kRecovered || state == ClientState::kSuspended; }
   ClientIdentity identity() const {
     return {uuid, nonce, stored_epoch(epoch, epoch_confirmed, state == ClientState::kSuspended || will_be_back), name, owner};
   }
@@ -105,7 +106,8 @@ class ClientRegistry {
   std::vector<ClientId> recovery_done(uint64_t now_seconds);
 
   Admission admit(const ClientHello& hello);
-  // A recovered client whose connection outlived the service together with us. False: it is not one of that many queues.
+  // A client whose connection outlived the service: recovered, or suspended, if it has said so and still uses its rings. False: it is
+  // not one of that many queues.
   bool reconnected(ClientId id, const std::string& transport, uint32_t queues);
   // A resumed connection never came to be: its pools wait again, as they did and as long, for the epoch before as well. That is
   // news, to be written to the shards.

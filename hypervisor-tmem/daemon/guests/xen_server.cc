@@ -409,12 +409,14 @@ void XenServer::drop(ClientId client) {
 
 // ---- after a restart ----
 
+// A guest that said it would be back uses its rings until its processors stop, and could not connect anew then: the thread that
+// would is the one that suspends. Grants of a domain that is gone cannot be mapped, and its client waits as it did.
 bool XenServer::adopt_one(Guest& guest) {
   Handshake handshake;
   std::string why;
   if (to_state(read(guest.back + "/" TMEM_XS_STATE)) != BusState::kConnected || !read_handshake(guest, handshake, why)) return false;
   const auto found = std::find_if(registry_.entries().begin(), registry_.entries().end(), [&](const auto& e) {
-    return e.second.state == ClientState::kRecovered && e.second.uuid == handshake.guest.uuid && e.second.nonce == handshake.identity.nonce;
+    return e.second.awaited() && e.second.uuid == handshake.guest.uuid && e.second.nonce == handshake.identity.nonce;
   });
   if (found == registry_.entries().end()) return false;
   const ClientId client = found->first;
