@@ -309,6 +309,33 @@ TEST_F(XenGuests, AnAdoptedGuestWhoseLastWordWasThatItWillBeBackIsSuspendedWhenI
   EXPECT_EQ(second.registry.find(ClientId(kDomid))->state, ClientState::kSuspended);
 }
 
+TEST_F(XenGuests, AnImageIsResumedWhileTheDomainThatItWasMadeOfIsStillThere) {
+  constexpr uint32_t kNew = 8;
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  connect(service, kDomid);
+  const uint64_t epoch = epoch_of(kDomid);
+  identify(kDomid, epoch, true);
+  settle();
+  attach(kNew);
+  connect(service, kNew, epoch);
+  EXPECT_NE(xen_.read(back(kNew, "service")).find("resumed=1"), std::string::npos);
+  EXPECT_EQ(service.registry.entries().size(), 1u);
+}
+
+TEST_F(XenGuests, AUuidThatIsConnectedIsNotGivenToAnotherDomain) {
+  constexpr uint32_t kNew = 8;
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  connect(service, kDomid);
+  attach(kNew);
+  claim(kNew, epoch_of(kDomid));
+  run_until([&] { return xen_.read(back(kNew, "state")) == "6"; });
+  EXPECT_EQ(service.registry.find(ClientId(kDomid))->state, ClientState::kConnected);
+}
+
 TEST_F(XenGuests, AGuestThatIsLetGoWhileItIsAttachedIsLeftAloneUntilAllShardsHaveAnswered) {
   Life service(*this);
   service.serve();

@@ -262,9 +262,10 @@ bool XenServer::admit(Guest& guest, const Handshake& handshake, bool& resumed) {
   hello.wanted_id = ClientId(guest.domid);
   Admission admission = registry_.admit(hello);
   if (admission.outcome == Admission::Outcome::kInUse) {
-    // The guest may have come back under a new number before we heard of the old one's end.
+    // The guest may have come back under a new number before the old one has ended, or before we heard of it. Who said that it would
+    // be back has ended for us: where an image is resumed on its own host, the old domain may still be there.
     const auto old = std::find_if(guests_.begin(), guests_.end(), [&](const auto& g) { return g.second->client == admission.id; });
-    if (old == guests_.end() || !is_gone(*old->second)) return false;
+    if (old == guests_.end() || (!old->second->suspended && !is_gone(*old->second))) return false;
     end(*old->second, [] {});
     admission = registry_.admit(hello);
   }
