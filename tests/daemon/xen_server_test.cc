@@ -173,6 +173,38 @@ TEST_F(XenGuests, AGuestConnectsAndHasDom0sPolicy) {
   EXPECT_EQ(service.policy(kDomid).cap_pages, 512u);
 }
 
+TEST_F(XenGuests, AGuestHasDom0sPolicyBeforeItsRingIsServed) {
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  const auto opens = gate();  // so nothing is served yet
+  claim(kDomid, 0);
+  run_until([&] { return service.registry.find(ClientId(kDomid)) != nullptr; });
+  uint64_t cap_pages = 0;
+  bool answered = false;
+  shards_.on_shards([&](Shard& shard) { cap_pages = shard.engine().client_info(ClientId(kDomid)).value().policy.cap_pages; }, [&] { answered = true; });
+  opens->set_value();
+  run_until([&] { return answered; });
+  EXPECT_EQ(cap_pages, 512u);
+  settle();
+}
+
+TEST_F(XenGuests, APolicyThatAShardDidNotTakeIsAppliedWhenTheGuestIsLookedAtAgain) {
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  connect(service, kDomid);
+  ClientPolicy& known = service.registry.find(ClientId(kDomid))->policy;
+  const uint32_t weight = std::exchange(known.weight, kWeightMax + 1);  // no shard takes that, as where it has no room
+  xen_.write(back(kDomid, "policy"), "cap-pages=9");
+  settle();
+  ASSERT_EQ(known.cap_pages, 512u);
+  known.weight = weight;
+  xen_.fire(back(kDomid, "policy"));
+  settle();
+  EXPECT_EQ(known.cap_pages, 9u);
+}
+
 TEST_F(XenGuests, WhatAnOperatorSaidOutlivesTheServiceAndANewWordOfDom0Counts) {
   Life first(*this);
   first.serve();

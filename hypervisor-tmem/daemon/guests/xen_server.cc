@@ -292,6 +292,9 @@ void XenServer::connect(Guest& guest) {
     if (!attached) return not_connected(guest, "a shard has no memory for it", resumed);
     map(guest, handshake, resumed);
   });
+  // Behind the attach on each shard and before its ring, which may be full when it is opened.
+  guest.policy.clear();
+  apply_policy(guest);
 }
 
 std::vector<std::unique_ptr<Channel>> XenServer::map_queues(const Guest& guest, ClientId client, const Handshake& handshake, std::string& why) {
@@ -320,8 +323,6 @@ void XenServer::map(Guest& guest, const Handshake& handshake, bool resumed) {
 void XenServer::connected(Guest& guest, bool resumed) {
   const ClientEntry* entry = registry_.find(*guest.client);
   if (entry == nullptr) return refuse(guest, "it was freed meanwhile");
-  guest.policy.clear();
-  apply_policy(guest);
   store_->write(guest.back + "/" TMEM_XS_SERVICE, format_xen_service(service_figures(), resumed, entry->epoch));
   store_->write(guest.back + "/" TMEM_XS_STATE, "4");
   observer_.attached(*entry, guest.domid, resumed);
@@ -340,8 +341,11 @@ void XenServer::apply_policy(Guest& guest) {
   wanted.cap_pages = policy->cap_pages.value_or(wanted.cap_pages);
   wanted.min_pages = policy->min_pages.value_or(wanted.min_pages);
   wanted.compress = policy->compress.value_or(wanted.compress);
-  life_.set_policy(entry->id, wanted, entry->dedup_group, [client = entry->id](bool written) {
-    if (!written) log(LogLevel::kWarning, "a guest's policy is unchanged: no room to write it down; raise the memory", {{"client", client.value()}});
+  life_.set_policy(entry->id, wanted, entry->dedup_group, [this, domid = guest.domid, client = entry->id](bool written) {
+    if (written) return;
+    log(LogLevel::kWarning, "a guest's policy is unchanged: no room to write it down; raise the memory", {{"client", client.value()}});
+    const auto at = guests_.find(domid);
+    if (at != guests_.end()) at->second->policy.clear();  // once more when it is looked at next
   });
   life_.authorise(entry->id, policy->shared);
 }
