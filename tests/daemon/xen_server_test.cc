@@ -17,6 +17,7 @@ namespace tmem {
 namespace {
 
 constexpr uint32_t kDomid = 7;
+constexpr uint32_t kOther = 8;
 constexpr const char* kUuid = "01234567-89ab-cdef-0123-456789abcdef";
 
 struct alignas(TMEMIF_PAGE_BYTES) Page {
@@ -342,7 +343,6 @@ TEST_F(XenGuests, AnAdoptedGuestWhoseLastWordWasThatItWillBeBackIsSuspendedWhenI
 }
 
 TEST_F(XenGuests, AnImageIsResumedWhileTheDomainThatItWasMadeOfIsStillThere) {
-  constexpr uint32_t kNew = 8;
   Life service(*this);
   service.serve();
   attach(kDomid);
@@ -350,21 +350,20 @@ TEST_F(XenGuests, AnImageIsResumedWhileTheDomainThatItWasMadeOfIsStillThere) {
   const uint64_t epoch = epoch_of(kDomid);
   identify(kDomid, epoch, true);
   settle();
-  attach(kNew);
-  connect(service, kNew, epoch);
-  EXPECT_NE(xen_.read(back(kNew, "service")).find("resumed=1"), std::string::npos);
+  attach(kOther);
+  connect(service, kOther, epoch);
+  EXPECT_NE(xen_.read(back(kOther, "service")).find("resumed=1"), std::string::npos);
   EXPECT_EQ(service.registry.entries().size(), 1u);
 }
 
 TEST_F(XenGuests, AUuidThatIsConnectedIsNotGivenToAnotherDomain) {
-  constexpr uint32_t kNew = 8;
   Life service(*this);
   service.serve();
   attach(kDomid);
   connect(service, kDomid);
-  attach(kNew);
-  claim(kNew, epoch_of(kDomid));
-  run_until([&] { return xen_.read(back(kNew, "state")) == "6"; });
+  attach(kOther);
+  claim(kOther, epoch_of(kDomid));
+  run_until([&] { return xen_.read(back(kOther, "state")) == "6"; });
   EXPECT_EQ(service.registry.find(ClientId(kDomid))->state, ClientState::kConnected);
 }
 
@@ -446,6 +445,23 @@ TEST_F(XenGuests, AGuestThatWritesInALoopIsLookedAtOnceForAll) {
   for (int i = 0; i < 900; ++i) xen_.write(front(kDomid, "x"), "1");
   run_until([&] { return xen_.events.empty(); });
   EXPECT_LE(xen_.reads[back(kDomid, "state")], before + 2);
+}
+
+TEST_F(XenGuests, OneGuestsNodesCostNoLookAtOthers) {
+  Life service(*this);
+  service.serve();
+  attach(kDomid);
+  connect(service, kDomid);
+  attach(kOther, "11234567-89ab-cdef-0123-456789abcdef");
+  connect(service, kOther);
+  const unsigned before = xen_.reads[back(kOther, "state")];
+  xen_.write(back(kDomid, "policy"), "weight=100 cap-pages=9 min-pages=0 compress=1");
+  settle();
+  EXPECT_EQ(service.policy(kDomid).cap_pages, 9u);
+  EXPECT_EQ(xen_.reads[back(kOther, "state")], before);
+  xen_.remove("backend/tmem/" + std::to_string(kOther) + "/0");
+  settle();
+  EXPECT_EQ(service.registry.find(ClientId(kOther)), nullptr);
 }
 
 TEST_F(XenGuests, EventsWithoutEndLeaveTheMainLoopToOthers) {

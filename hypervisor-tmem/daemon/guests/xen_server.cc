@@ -36,6 +36,13 @@ std::optional<uint32_t> number(const std::string& text) {
   return value;
 }
 
+// Whose directory that is a node in; nullopt: nobody's, or a whole directory came or went.
+std::optional<uint32_t> guest_of(const std::string& path) {
+  const std::string top = std::string(kAllGuests) + "/";
+  const size_t end = path.find("/0/", top.size());
+  return path.starts_with(top) && end != std::string::npos ? number(path.substr(top.size(), end - top.size())) : std::nullopt;
+}
+
 BusState to_state(const std::string& text) {
   const auto value = number(text);
   return value && *value <= static_cast<uint32_t>(BusState::kClosed) ? static_cast<BusState>(*value) : BusState::kUnknown;
@@ -115,14 +122,16 @@ void XenServer::wait() {
   });
 }
 
-// Tokens are the name of the watch, or a guest's number. Whatever happened, step() finds out from the nodes. What is not taken
+// Tokens are the name of the watch, or a guest's number. A node of a guest that we know, our own writes too, concerns that guest;
+// anything else may concern all. Whatever happened, step() finds out from the nodes. What is not taken
 // now keeps the descriptor readable.
 void XenServer::take_events() {
   bool all = false;
   for (uint32_t taken = 0; taken < kEventsPerTurn; ++taken) {
-    const auto token = store_->next_token();
-    if (!token) break;
-    if (const auto domid = number(*token)) due_.insert(*domid);
+    const auto event = store_->next_event();
+    if (!event) break;
+    const auto domid = event->token == kAllGuests ? guest_of(event->path) : number(event->token);
+    if (domid && (event->token != kAllGuests || guests_.contains(*domid))) due_.insert(*domid);
     else all = true;
   }
   if (all) scan();

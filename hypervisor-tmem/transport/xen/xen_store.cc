@@ -61,9 +61,9 @@ bool XenStore::is_gone(uint32_t domid) {
 
 int XenStore::fd() const { return xs_fileno(handle_); }
 
-std::optional<std::string> XenStore::next_token() {
+std::optional<XenEvent> XenStore::next_event() {
   const std::unique_ptr<char*, Free> event(xs_check_watch(handle_));
-  if (event) return std::string(event.get()[XS_WATCH_TOKEN]);
+  if (event) return XenEvent{event.get()[XS_WATCH_PATH], event.get()[XS_WATCH_TOKEN]};
   if (errno != EAGAIN) lost_ = true;
   return std::nullopt;
 }

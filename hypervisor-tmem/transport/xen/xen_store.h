@@ -18,6 +18,12 @@ struct xs_handle;
 
 namespace tmem {
 
+// A watch that fired.
+struct XenEvent {
+  std::string path;  // what has changed, relative if the watch is
+  std::string token;
+};
+
 class XenStore {
  public:
   // Null: no xenstored here.
@@ -38,9 +44,9 @@ class XenStore {
   // others the domain's nodes have to tell.
   bool is_gone(uint32_t domid);
 
-  int fd() const;  // readable: next_token() may have something
-  // The token of a watch that fired; nullopt: none now.
-  std::optional<std::string> next_token();
+  int fd() const;  // readable: next_event() may have something
+  // nullopt: none now.
+  std::optional<XenEvent> next_event();
   // xenstored closed the connection, or failed to answer.
   bool lost() const { return lost_; }
 
