@@ -212,6 +212,30 @@ TEST(HostPolicy, ALoweredLimitGoesUpAgainBeforeTmemGrows) {
   EXPECT_EQ(p.tmem_target_kib, 500 * kMib + (1024 - 256 - 300) * kMib / 8);
 }
 
+TEST(HostPolicy, ALoweredLimitGoesUpBeforeTmemGrowsAlsoWhileRoomIsKept) {
+  HostSample s = host({guest(1, 800, 500)});
+  s.guests[0].limit_kib = 500 * kMib;
+  s.room_kib = 100 * kMib;
+  const HostPlan p = plan({}, {}, s);
+  EXPECT_EQ(p.limits_kib.at(1), 800 * kMib);
+  EXPECT_EQ(p.tmem_target_kib, 500 * kMib + (1024 - 256 - 100 - 300) * kMib / 8);
+}
+
+TEST(HostPolicy, TmemGivesUpWhatItCanDropForALoweredLimitOnceNobodyWaits) {
+  HostSample s = host({guest(1, 800, 400)});
+  s.guests[0].limit_kib = 400 * kMib;
+  s.free_kib = 266 * kMib;
+  s.room_kib = 10 * kMib;
+  EXPECT_EQ(plan({}, {}, s).tmem_target_kib, 500 * kMib) << "first who waits";
+  s.room_kib = 0;
+  HostPlan p = plan({}, {}, s);
+  EXPECT_EQ(p.tmem_target_kib, 200 * kMib) << "persistent pages stay";
+  EXPECT_EQ(p.limits_kib.at(1), 410 * kMib) << "what is there is given";
+  s.free_kib += s.tmem_current_kib - p.tmem_target_kib;
+  s.tmem_current_kib = p.tmem_target_kib;
+  EXPECT_EQ(plan({}, p.next, s).limits_kib.at(1), 710 * kMib);
+}
+
 TEST(HostPolicy, ALimitAboveTheMaximumComesDownButNotBeforeAMigration) {
   HostSample s = host({guest(1, 800, 800), guest(2, 800, 800)});
   for (GuestView& g : s.guests) g.max_kib = 500 * kMib;

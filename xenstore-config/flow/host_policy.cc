@@ -24,8 +24,9 @@ class Planner {
   HostPlan run() {
     watch_guests();
     const uint64_t wanted = params_.reserve_kib + sample_.room_kib + buffers_kib();
-    if (sample_.free_kib < wanted) shrink(wanted - sample_.free_kib);
-    else grow(sample_.free_kib - wanted);
+    const uint64_t restored = wanted + lowered_kib();
+    if (sample_.free_kib < restored) shrink(restored - sample_.free_kib);
+    if (sample_.free_kib >= wanted) grow(sample_.free_kib - wanted);
     keep_maxima();
     tell_level();
     return std::move(plan_);
@@ -63,6 +64,13 @@ class Planner {
     for (const GuestView& guest : sample_.guests) {
       if (obeys(guest.id)) sum += std::min(above(guest.limit_kib, guest.current_kib), guest.current_kib * guest.buffer_percent / 100);
     }
+    return sum;
+  }
+
+  // What was taken for somebody goes back when nobody waits. Cache that tmem has filled itself with meanwhile is no reason to keep it.
+  uint64_t lowered_kib() const {
+    uint64_t sum = 0;
+    for (const GuestView& guest : sample_.guests) sum += sample_.room_kib > 0 ? 0 : above(guest.max_kib, guest.limit_kib);
     return sum;
   }
 
@@ -146,11 +154,11 @@ class Planner {
     return given;
   }
 
-  // Limits that were lowered go up again before tmem grows.
+  // Limits that were lowered go up again before tmem grows, also while room is kept: the surplus is beyond it.
   void grow(uint64_t surplus) {
     for (const GuestView& guest : sample_.guests) {
       const uint64_t step = std::min(above(guest.max_kib, guest.limit_kib), surplus);
-      if (sample_.room_kib > 0 || step == 0) continue;
+      if (step == 0) continue;
       plan_.limits_kib[guest.id] = guest.limit_kib + step;
       surplus -= std::min(surplus, step);
     }
