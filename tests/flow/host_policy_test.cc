@@ -236,6 +236,28 @@ TEST(HostPolicy, TmemGivesUpWhatItCanDropForALoweredLimitOnceNobodyWaits) {
   EXPECT_EQ(plan({}, p.next, s).limits_kib.at(1), 710 * kMib);
 }
 
+TEST(HostPolicy, WhatARaisedLimitPromisesIsNotGivenToTheNextGuest) {
+  HostSample s = host({guest(1, 8000, 5000), guest(2, 8000, 5000)});
+  for (GuestView& g : s.guests) g.limit_kib = 5000 * kMib, g.buffer_percent = 1;
+  s.tmem_current_kib = s.tmem_persistent_kib;
+  s.free_kib = (256 + 3000) * kMib;
+  HostPlan p = plan({}, plan({}, {}, s).next, s);
+  EXPECT_EQ(p.limits_kib, (std::map<GuestId, uint64_t>{{1, 8000 * kMib}}));
+  s.guests[0].limit_kib = 8000 * kMib;
+  s.time_ms += 200;
+  p = plan({}, p.next, s);
+  EXPECT_TRUE(p.limits_kib.empty()) << "the first has not taken it yet";
+  s.time_ms += HostParams{}.stuck_ms;
+  EXPECT_EQ(plan({}, p.next, s).limits_kib, (std::map<GuestId, uint64_t>{{2, 7950 * kMib}})) << "it does not take it; a part of its 5000 is kept";
+  s.guests[0].current_kib = 8000 * kMib;
+  s.free_kib = 1256 * kMib;
+  p = plan({}, p.next, s);
+  EXPECT_EQ(p.limits_kib, (std::map<GuestId, uint64_t>{{2, 6000 * kMib}})) << "it has come";
+  s.guests[0].current_kib = 7000 * kMib;
+  s.time_ms += 200;
+  EXPECT_EQ(plan({}, p.next, s).limits_kib, (std::map<GuestId, uint64_t>{{2, 5930 * kMib}})) << "and what it gives back itself is no promise";
+}
+
 TEST(HostPolicy, ALimitAboveTheMaximumComesDownButNotBeforeAMigration) {
   HostSample s = host({guest(1, 800, 800), guest(2, 800, 800)});
   for (GuestView& g : s.guests) g.max_kib = 500 * kMib;
@@ -357,6 +379,40 @@ RC_GTEST_PROP(HostPolicy, PromisesNothingTwice, ()) {
       const GuestView& g = s.guests[id];
       RC_ASSERT(limit <= g.max_kib || limit <= g.limit_kib);
       if (limit < g.limit_kib) RC_ASSERT(limit >= g.min_kib && !g.migrating);
+    }
+  }
+}
+
+// Nobody takes more than his limit, so what was promised is there: in looks that follow each other fast, balloons on their way.
+RC_GTEST_PROP(HostPolicy, WhatIsPromisedIsThereUntilItIsTaken, ()) {
+  const auto kib = [](uint64_t max) { return *rc::gen::inRange<uint64_t>(0, max + 1); };
+  HostSample s = host();
+  for (GuestId id = 0; id < 4; ++id) {
+    s.guests.push_back(guest(id, 1024, 1024));
+    s.guests.back().limit_kib = s.guests.back().current_kib = s.guests.back().min_kib + kib(960 * kMib);
+  }
+  HostState state;
+  for (int round = 0; round < 40; ++round) {
+    s.time_ms += 200;
+    if (kib(9) == 0) s.room_kib = kib(1) * kib(2048 * kMib);
+    if (kib(4) == 0) s.free_kib += kib(512 * kMib);  // somebody ends
+    const HostPlan p = plan({}, state, s);
+    state = p.next;
+    uint64_t promised = HostParams{}.reserve_kib + s.room_kib + p.tmem_target_kib - std::min(p.tmem_target_kib, s.tmem_current_kib);
+    bool raises = p.tmem_target_kib > s.tmem_current_kib;
+    for (GuestView& g : s.guests) {
+      const auto limit = p.limits_kib.find(g.id);
+      raises |= limit != p.limits_kib.end() && limit->second > g.limit_kib;
+      if (limit != p.limits_kib.end()) g.limit_kib = limit->second;
+      promised += g.limit_kib - std::min(g.limit_kib, g.current_kib);
+    }
+    RC_ASSERT(!raises || promised <= s.free_kib);
+    s.free_kib = s.free_kib + s.tmem_current_kib - p.tmem_target_kib;
+    s.tmem_current_kib = p.tmem_target_kib;
+    for (GuestView& g : s.guests) {
+      const uint64_t before = g.current_kib;
+      g.current_kib = g.limit_kib < before ? before - kib(before - g.limit_kib) : before + kib(std::min(g.limit_kib - before, s.free_kib));
+      s.free_kib = s.free_kib + before - g.current_kib;
     }
   }
 }

@@ -44,7 +44,7 @@ class Planner {
     for (const GuestView& guest : sample_.guests) {
       const uint64_t distance = above(guest.current_kib, guest.limit_kib + params_.slack_kib);
       const auto before = plan_.next.guests.find(guest.id);
-      Progress progress{guest.limit_kib, distance, sample_.time_ms, false};
+      Progress progress{guest.limit_kib, distance, sample_.time_ms, false, {}};
       if (before != plan_.next.guests.end() && distance > 0 && before->second.limit_kib == guest.limit_kib && before->second.distance_kib > 0 &&
           !comes_nearer(before->second.distance_kib, distance, std::max(params_.slack_kib / 4, before->second.distance_kib / kProgressPart))) {
         progress = before->second;
@@ -53,16 +53,28 @@ class Planner {
       const bool was_stuck = before != plan_.next.guests.end() && before->second.stuck;
       if (was_stuck && distance > 0) progress.stuck = true;  // until it is there
       if (progress.stuck != was_stuck) event(progress.stuck ? HostEvent::kGuestStuck : HostEvent::kGuestObeys, guest.id);
+      if (before != plan_.next.guests.end() && above(guest.limit_kib, guest.current_kib) > params_.slack_kib) {
+        if (guest.limit_kib > before->second.limit_kib) progress.raised_ms = sample_.time_ms;
+        else if (guest.limit_kib == before->second.limit_kib) progress.raised_ms = before->second.raised_ms;
+      }
       now[guest.id] = progress;
     }
     plan_.next.guests = std::move(now);
+  }
+
+  // A guest whose limit has gone up takes all of it, and is on its way. One that does not come for so long has no use for it now.
+  bool promised(GuestId id) const {
+    const auto& raised_ms = plan_.next.guests.at(id).raised_ms;
+    return raised_ms && above(sample_.time_ms, *raised_ms) < params_.stuck_ms;
   }
 
   // What guests may take back within a moment. One that is at its limit, or does not obey, gets nothing kept.
   uint64_t buffers_kib() const {
     uint64_t sum = 0;
     for (const GuestView& guest : sample_.guests) {
-      if (obeys(guest.id)) sum += std::min(above(guest.limit_kib, guest.current_kib), guest.current_kib * guest.buffer_percent / 100);
+      const uint64_t can = above(guest.limit_kib, guest.current_kib);
+      if (promised(guest.id)) sum += can;
+      else if (obeys(guest.id)) sum += std::min(can, guest.current_kib * guest.buffer_percent / 100);
     }
     return sum;
   }

@@ -56,6 +56,7 @@ struct Progress {
   uint64_t distance_kib = 0;  // from it, when it last came nearer
   uint64_t since_ms = 0;
   bool stuck = false;
+  std::optional<uint64_t> raised_ms;  // the limit, until the guest has come there
 };
 
 // A guest that was asked to take pages back, as long as they are wanted.
