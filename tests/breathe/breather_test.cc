@@ -293,6 +293,21 @@ TEST_F(BreatherTest, WhatOneRoomHasIsNotPromisedToAnother) {
   EXPECT_EQ(word_number(answer("6"), "missing-kib"), 400 * kMib) << answer("6");
 }
 
+TEST_F(BreatherTest, ANewcomerUsesUpTheOldestRoomAndNotEachOfThem) {
+  ask("7", 400, 600);
+  rounds(3);
+  ask("6", 400, 600);
+  rounds(3);
+  ASSERT_EQ(word(answer("6"), "state"), "made") << answer("6");
+  host_.add(9, "big", 500);
+  host_.free -= 500 * kMib;
+  rounds(3);
+  EXPECT_EQ(word_number(*host_.store.read(TMEM_XS_FLOW_STATE), "room-kib"), 300 * kMib) << "100 of the second room are used";
+  host_.domain(9).dying = true;
+  round();
+  EXPECT_EQ(word_number(*host_.store.read(TMEM_XS_FLOW_STATE), "room-kib"), 800 * kMib);
+}
+
 TEST_F(BreatherTest, WhoIsBuiltLargerThanTheRoomThatIsKeptIsWaitedForToo) {
   ask("7", 100, 600);
   rounds(3);

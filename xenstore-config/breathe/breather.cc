@@ -236,7 +236,6 @@ Breather::Room Breather::first_seen(const std::string& id, const Look& seen, uin
 
 uint64_t Breather::asked_rooms_kib(const Look& seen, uint64_t now_ms) {
   std::map<std::string, Room> rooms;
-  uint64_t sum = 0;
   for (const std::string& id : store_.list(TMEM_XS_FLOW_ROOM)) {
     const std::string asked = store_.read(room_path(id)).value_or("");
     const auto kib = word_number(asked, "kib");
@@ -250,16 +249,35 @@ uint64_t Breather::asked_rooms_kib(const Look& seen, uint64_t now_ms) {
       continue;
     }
     Room room = before != rooms_.end() ? before->second : first_seen(id, seen, now_ms);
-    uint64_t used = 0;
-    for (const DomainView& domain : seen.domains) {
-      if (!room.before.contains(domain.id) && !domain.dying) used += domain.current_kib + domain.claimed_kib;
-    }
-    room.left_kib = above(*kib, used);
-    sum += room.left_kib;
+    room.left_kib = *kib;
     rooms[id] = std::move(room);
   }
   rooms_ = std::move(rooms);
+  return unused_kib(seen);
+}
+
+// What a newcomer has it has of one room: of the oldest that is left.
+uint64_t Breather::unused_kib(const Look& seen) {
+  std::map<Domid, uint64_t> has_kib;
+  for (const DomainView& domain : seen.domains) has_kib[domain.id] = domain.dying ? 0 : domain.current_kib + domain.claimed_kib;
+  uint64_t sum = 0;
+  for (const std::string& id : oldest_first()) {
+    Room& room = rooms_.at(id);
+    for (auto& [domain, kib] : has_kib) {
+      const uint64_t used = room.before.contains(domain) ? 0 : std::min(kib, room.left_kib);
+      room.left_kib -= used;
+      kib -= used;
+    }
+    sum += room.left_kib;
+  }
   return sum;
+}
+
+std::vector<std::string> Breather::oldest_first() const {
+  std::vector<std::string> ids;
+  for (const auto& [id, room] : rooms_) ids.push_back(id);
+  std::stable_sort(ids.begin(), ids.end(), [this](const std::string& a, const std::string& b) { return rooms_.at(a).asked_ms < rooms_.at(b).asked_ms; });
+  return ids;
 }
 
 // --- acting ---------------------------------------------------------------------------------------------------------------
@@ -328,11 +346,8 @@ void Breather::ask_for_pages(const Look& seen, const flow::HostPlan& plan) {
 
 // Who asked first has his first; the rest is for the others.
 void Breather::answer_rooms(const Look& seen, bool moving, uint64_t now_ms) {
-  std::vector<std::pair<uint64_t, std::string>> order;
-  for (const auto& [id, room] : rooms_) order.emplace_back(room.asked_ms, id);
-  std::sort(order.begin(), order.end());
   uint64_t free_kib = above(seen.free_kib, seen.waiting_kib);
-  for (const auto& [asked_ms, id] : order) {
+  for (const std::string& id : oldest_first()) {
     Room& room = rooms_.at(id);
     const bool made = free_kib >= room.left_kib + (moving ? options_.params.reserve_kib : 0);
     const char* state = made ? "made" : moving ? "making" : "short";

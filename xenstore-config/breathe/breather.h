@@ -126,6 +126,8 @@ class Breather {
   void look_at_guests(Look& seen);
   uint64_t waiting_kib(const Look& seen, uint64_t now_ms);
   uint64_t asked_rooms_kib(const Look& seen, uint64_t now_ms);
+  uint64_t unused_kib(const Look& seen);
+  std::vector<std::string> oldest_first() const;  // rooms
   Room first_seen(const std::string& id, const Look& seen, uint64_t now_ms);
   void look_at_pages(const Look& seen);
   flow::GuestView guest(const DomainView& domain, uint64_t target_kib, Look& seen);
