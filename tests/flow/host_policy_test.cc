@@ -132,6 +132,18 @@ TEST(HostPolicy, NoGuestIsAskedForPagesBelowItsMinimumAndTheRestIsAskedOfBalloon
   EXPECT_EQ(p.limits_kib, (std::map<GuestId, uint64_t>{{3, (800 - 90) * kMib}}));
 }
 
+TEST(HostPolicy, WhatAGuestsOwnBalloonTakesForItsPagesIsNoRoom) {
+  HostSample s = host_full_of_pages();
+  s.guests[0].current_kib = 700 * kMib;  // it takes up to 100 for its 150 of tmem
+  HostPlan p = plan({}, {}, s);
+  EXPECT_EQ(p.pages_targets, (std::map<GuestId, uint64_t>{{1, 0}, {2, 0}})) << "50 and 150";
+  EXPECT_TRUE(p.limits_kib.empty());
+  s.guests[0].current_kib = 600 * kMib;
+  p = plan({}, {}, s);
+  EXPECT_EQ(p.pages_targets, (std::map<GuestId, uint64_t>{{2, 0}})) << "the first would take more than it brings";
+  EXPECT_EQ(p.limits_kib, (std::map<GuestId, uint64_t>{{3, 750 * kMib}}));
+}
+
 TEST(HostPolicy, NoPagesAreAskedForWhereNobodyWaits) {
   HostSample s = host_full_of_pages();
   s.room_kib = 0;

@@ -111,14 +111,14 @@ class Planner {
         if (guest.pages <= asked.target || comes_nearer(asked.pages, guest.pages, least)) asked = {asked.target, guest.pages, sample_.time_ms, asked.silent};
         asked.silent = asked.silent || (guest.pages > asked.target && above(sample_.time_ms, asked.since_ms) >= params_.stuck_ms);
         if (asked.silent) continue;
-        missing = above(missing, kib_of(guest, above(guest.pages, asked.target)));
+        missing = above(missing, gain_kib(guest, above(guest.pages, asked.target)));
         if (guest.pages > asked.target) continue;
       }
-      givers.push_back({guest.id, guest.pages_weight, kib_of(guest, above(guest.pages, guest.pages_min))});
+      givers.push_back({guest.id, guest.pages_weight, gain_kib(guest, above(guest.pages, guest.pages_min))});
     }
     for (const auto& [id, kib] : share_out(missing, givers)) {
       const GuestView& guest = view(id);
-      const uint64_t pages = (kib * guest.pages + guest.pages_kib - 1) / guest.pages_kib;
+      const uint64_t pages = ((kib + balloon_kib(guest)) * guest.pages + guest.pages_kib - 1) / guest.pages_kib;
       plan_.next.asked[id] = {guest.pages - pages, guest.pages, sample_.time_ms, false};
     }
     for (const auto& [id, asked] : plan_.next.asked) {
@@ -126,7 +126,11 @@ class Planner {
     }
     return missing;
   }
-  static uint64_t kib_of(const GuestView& guest, uint64_t pages) { return guest.pages == 0 ? 0 : guest.pages_kib * pages / guest.pages; }
+  // Pages that come back are larger than they were. Where its balloon may grow a guest takes that from the host, up to its limit.
+  static uint64_t balloon_kib(const GuestView& guest) { return above(guest.limit_kib, guest.current_kib); }
+  static uint64_t gain_kib(const GuestView& guest, uint64_t pages) {
+    return guest.pages == 0 ? 0 : above(guest.pages_kib * pages / guest.pages, balloon_kib(guest));
+  }
 
   // By weight, each down to its minimum. Returns what is still missing.
   uint64_t ask_guests(uint64_t missing) {
