@@ -52,6 +52,21 @@ TEST_F(BreatherTest, ItGrowsToItsLimitsAndThenRests) {
   EXPECT_THAT(host_.order, IsEmpty());
 }
 
+// Special pages of a PVH domain come on top of its target.
+TEST_F(BreatherTest, ADomainThatHasALittleMoreThanItsTargetDoesNotCreepUp) {
+  host_.special_kib = 32;
+  host_.free = 4096 * kMib;
+  rounds(60);
+  EXPECT_EQ(host_.target(kTmem), 1000 * kMib) << "what it can have, or libxl refuses";
+  host_.free = 0;
+  rounds(20);
+  const uint64_t rests = host_.target(kTmem);
+  host_.free = 256 * kMib;
+  host_.service.now_kib = host_.service.target_kib;
+  rounds(20);
+  EXPECT_EQ(host_.target(kTmem), rests);
+}
+
 TEST_F(BreatherTest, AServiceThatDoesNotAnswerStaysAsItIs) {
   host_.answers = false;
   rounds(3);

@@ -61,7 +61,7 @@ class FakeHost final : public Hypervisor, public Service {
     service.now_kib = std::max(std::min(service.now_kib, service.target_kib), service.needed_kib);
     for (DomainView& d : all) {
       if (d.paused || ignores == d.id) continue;
-      const uint64_t to = target(d.id);
+      const uint64_t to = target(d.id) + (d.id == kTmem ? special_kib : 0);
       const uint64_t step = to > d.current_kib ? std::min(to - d.current_kib, free) : 0;
       free = to > d.current_kib ? free - step : free + (d.current_kib - to);
       d.current_kib = to > d.current_kib ? d.current_kib + step : to;
@@ -71,7 +71,7 @@ class FakeHost final : public Hypervisor, public Service {
   uint64_t free_kib() override { return free; }
   std::vector<DomainView> domains() override { return all; }
   void set_target(Domid id, uint64_t kib) override {
-    if (refuses == id) throw HostError("refused");
+    if (refuses == id || kib > to_number(store.read(node(id, "memory/static-max")).value_or("")).value_or(kib)) throw HostError("refused");
     if (id == kTmem) order.push_back("domain " + std::to_string(kib / kMib));
     store.write(node(id, "memory/target"), std::to_string(kib), {});
   }
@@ -86,6 +86,7 @@ class FakeHost final : public Hypervisor, public Service {
   agent::FakeStore store;
   std::vector<DomainView> all;
   uint64_t free = 1024 * kMib;
+  uint64_t special_kib = 0;  // of the tmem domain, beyond its target
   ServiceMemory service;
   std::vector<ServiceClient> kept;
   bool answers = true;

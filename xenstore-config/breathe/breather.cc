@@ -129,7 +129,9 @@ void Breather::look_at_tmem(Look& seen) {
   seen.tmem_own_kib = own_kib_;
   seen.tmem_aim_kib = aim;
   // What it is still to get is as good as gone; what it is still to give may be taken into account when it is there.
-  seen.sample.tmem_current_kib = std::max(current, aim);
+  // A domain has a little more than its target, PVH some special pages: that is where it was to come.
+  const bool there = current > aim && current - aim < options_.params.slack_kib;
+  seen.sample.tmem_current_kib = there ? aim : std::max(current, aim);
   seen.sample.free_kib = above(seen.free_kib, above(aim, current));
   seen.sample.tmem_persistent_kib = std::min(own_kib_ + seen.service->needed_kib, seen.sample.tmem_current_kib);
   seen.tmem_max_kib = std::min(own_kib_ + seen.service->max_kib, number(memory_path(*id) + "/static-max").value_or(UINT64_MAX));
@@ -284,14 +286,15 @@ std::vector<std::string> Breather::oldest_first() const {
 
 bool Breather::move_tmem(const Look& seen, uint64_t target_kib) {
   if (!seen.tmem || !seen.service) return false;
-  const uint64_t own = seen.tmem_own_kib, current = seen.tmem->current_kib;
+  const uint64_t own = seen.tmem_own_kib, current = std::min(seen.tmem->current_kib, seen.sample.tmem_current_kib);
   const uint64_t service_kib = std::min(above(std::min(target_kib, current), own), seen.service->max_kib);
   const bool lower = service_kib < seen.service->target_kib;
   // Steps of growth that are not worth a word wait for the next.
   if (lower || service_kib >= seen.service->target_kib + kMibKib) {
     if (!service_.set_memory(seen.tmem->id, service_kib)) return true;
   }
-  const uint64_t domain_kib = std::max(target_kib, std::min(own + seen.service->now_kib, current));
+  const uint64_t follows_kib = std::max(target_kib, std::min(own + seen.service->now_kib, current));
+  const uint64_t domain_kib = std::min(follows_kib, number(memory_path(seen.tmem->id) + "/static-max").value_or(follows_kib));
   if (domain_kib != seen.tmem_aim_kib) hypervisor_.set_target(seen.tmem->id, domain_kib);
   return seen.service->now_kib > service_kib + kMibKib || distance(domain_kib, current) > options_.params.slack_kib;
 }
