@@ -105,19 +105,33 @@ class MovingTest : public HooksTest {
 };
 
 TEST_F(MovingTest, LibxlsNamesAndXlsCommandLinesSayWhoMoves) {
-  EXPECT_TRUE(is_moving(directory_, 7, "web1--incoming"));
-  EXPECT_TRUE(is_moving(directory_, 7, "web1--migratedaway"));
-  EXPECT_FALSE(is_moving(directory_, 7, "web1"));
+  const auto is_moving = [&](agent::Domid domain, const std::string& name) { return Moving(directory_).has(domain, name); };
+  EXPECT_TRUE(is_moving(7, "web1--incoming"));
+  EXPECT_TRUE(is_moving(7, "web1--migratedaway"));
+  EXPECT_FALSE(is_moving(7, "web1"));
   process("12", {"xl", "list", "web1"});
   process("13", {"vi", "migrate", "web1"});
   process("14", {"xl"});
   process("self", {"xl", "save", "web1", "f"});
-  EXPECT_FALSE(is_moving(directory_, 7, "web1"));
+  EXPECT_FALSE(is_moving(7, "web1"));
   process("15", {"/usr/sbin/xl", "-v", "migrate", "--debug", "web1", "host2"});
-  EXPECT_TRUE(is_moving(directory_, 7, "web1"));
-  EXPECT_FALSE(is_moving(directory_, 8, "web2"));
+  EXPECT_TRUE(is_moving(7, "web1"));
+  EXPECT_FALSE(is_moving(8, "web2"));
   process("16", {"xl", "save", "8", "file"});
-  EXPECT_TRUE(is_moving(directory_, 8, "web2"));
+  EXPECT_TRUE(is_moving(8, "web2"));
+}
+
+TEST_F(MovingTest, TheProcessListIsReadOnceUntilItIsForgotten) {
+  Moving moving(directory_);
+  process("15", {"xl", "migrate", "web1", "host2"});
+  EXPECT_TRUE(moving.has(7, "web1"));
+  fs::remove_all(directory_ / "15");
+  process("16", {"xl", "save", "web2", "file"});
+  EXPECT_TRUE(moving.has(7, "web1"));
+  EXPECT_FALSE(moving.has(8, "web2"));
+  moving.forget();
+  EXPECT_FALSE(moving.has(7, "web1"));
+  EXPECT_TRUE(moving.has(8, "web2"));
 }
 
 }  // namespace

@@ -126,13 +126,15 @@ void Loop::session(bool& told) {
     for (const std::string& line : events) lines += (lines.empty() ? "" : "\n") + line;
     store.write(TMEM_XS_FLOW_EVENTS, lines, {});
   };
-  const auto migrates = [this](Domid domain, const std::string& name) { return is_moving(options_.proc, domain, name); };
+  Moving moving_guests(options_.proc);
+  const auto migrates = [&](Domid domain, const std::string& name) { return moving_guests.has(domain, name); };
   Breather breather(store, hypervisor, *service, {options_.params, options_.service_domain, migrates}, tell);
   store.write(TMEM_XS_FLOW, "", {});
   for (const char* path : {"@introduceDomain", "@releaseDomain", "/libxl", "/local/domain/0/memory/target"}) store.watch(path, "flow");
   bool trouble = false;
   do {
     bool moving = false;
+    moving_guests.forget();
     try {
       moving = breather.round(now_ms());
       trouble = told = false;
