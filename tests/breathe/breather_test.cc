@@ -225,6 +225,15 @@ TEST_F(BreatherTest, AGuestThatRebootsWhileItIsLimitedGetsItsMemoryBack) {
   EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_LIMIT), IsEmpty());
 }
 
+TEST_F(BreatherTest, VideoMemoryIsNoWordOfTheAdministrators) {
+  host_.store.write(node(2, "memory/videoram"), std::to_string(16 * kMib), {});
+  limit_guest_2(5);
+  EXPECT_EQ(word(answer("7"), "state"), "made");
+  rounds(10);
+  EXPECT_EQ(host_.target(2), 800 * kMib);
+  EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_LIMIT), IsEmpty());
+}
+
 TEST_F(BreatherTest, AGuestIsNotGivenMoreThanItMayHave) {
   host_.add(2, "g2", 300);
   host_.store.write(node(2, "memory/static-max"), std::to_string(400 * kMib), {});

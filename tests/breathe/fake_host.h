@@ -43,6 +43,8 @@ class FakeHost final : public Hypervisor, public Service {
   }
   uint64_t target(Domid id) { return to_number(store.read(node(id, "memory/target")).value_or("")).value_or(0); }
 
+  uint64_t videoram(Domid id) { return to_number(store.read(node(id, "memory/videoram")).value_or("")).value_or(0); }
+
   // Guests that have frontswap take back what they are asked for, up to so many pages each.
   void take_back(uint64_t pages_max) {
     for (ServiceClient& c : kept) {
@@ -61,7 +63,7 @@ class FakeHost final : public Hypervisor, public Service {
     service.now_kib = std::max(std::min(service.now_kib, service.target_kib), service.needed_kib);
     for (DomainView& d : all) {
       if (d.paused || ignores == d.id) continue;
-      const uint64_t to = target(d.id) + (d.id == kTmem ? special_kib : 0);
+      const uint64_t to = target(d.id) + videoram(d.id) + (d.id == kTmem ? special_kib : 0);
       const uint64_t step = to > d.current_kib ? std::min(to - d.current_kib, free) : 0;
       free = to > d.current_kib ? free - step : free + (d.current_kib - to);
       d.current_kib = to > d.current_kib ? d.current_kib + step : to;
@@ -73,7 +75,7 @@ class FakeHost final : public Hypervisor, public Service {
   void set_target(Domid id, uint64_t kib) override {
     if (refuses == id || kib > to_number(store.read(node(id, "memory/static-max")).value_or("")).value_or(kib)) throw HostError("refused");
     if (id == kTmem) order.push_back("domain " + std::to_string(kib / kMib));
-    store.write(node(id, "memory/target"), std::to_string(kib), {});
+    store.write(node(id, "memory/target"), std::to_string(kib - videoram(id)), {});
   }
   std::optional<ServiceMemory> memory(Domid) override { return answers ? std::optional(service) : std::nullopt; }
   std::optional<std::vector<ServiceClient>> clients(Domid) override { return answers ? std::optional(kept) : std::nullopt; }

@@ -34,6 +34,11 @@ std::optional<uint64_t> set_before(const std::string& record, uint64_t target_ki
   return ours ? word_number(record, "max") : std::nullopt;
 }
 
+// kib is to stand in memory/target, which is without video memory.
+void set_target(agent::StoreView& store, Hypervisor& hypervisor, Domid domain, uint64_t kib) {
+  hypervisor.set_target(domain, kib + to_number(store.read(memory_path(domain) + "/videoram").value_or("")).value_or(0));
+}
+
 void write_if_new(agent::StoreView& store, const std::string& path, const std::string& value) {
   if (store.read(path) != value) store.write(path, value, kDom0Only);
 }
@@ -295,7 +300,7 @@ bool Breather::move_tmem(const Look& seen, uint64_t target_kib) {
   }
   const uint64_t follows_kib = std::max(target_kib, std::min(own + seen.service->now_kib, current));
   const uint64_t domain_kib = std::min(follows_kib, number(memory_path(seen.tmem->id) + "/static-max").value_or(follows_kib));
-  if (domain_kib != seen.tmem_aim_kib) hypervisor_.set_target(seen.tmem->id, domain_kib);
+  if (domain_kib != seen.tmem_aim_kib) set_target(store_, hypervisor_, seen.tmem->id, domain_kib);
   return seen.service->now_kib > service_kib + kMibKib || distance(domain_kib, current) > options_.params.slack_kib;
 }
 
@@ -320,7 +325,7 @@ void Breather::limit(Domid domain, uint64_t kib, uint64_t before_kib, uint64_t s
   if (uuid.empty()) return;  // being built, or going
   const std::string record = "max=" + std::to_string(set_kib) + " written=" + std::to_string(kib);
   store_.write(limit_path(uuid), record + " before=" + std::to_string(before_kib), kDom0Only);
-  hypervisor_.set_target(domain, kib);
+  set_target(store_, hypervisor_, domain, kib);
   if (kib >= set_kib) store_.remove(limit_path(uuid));
   else store_.write(limit_path(uuid), record, kDom0Only);
 }
@@ -391,7 +396,7 @@ void let_go(agent::Store& store, Hypervisor& hypervisor) {
     const auto target = to_number(store.read(memory_path(domain.id) + "/target").value_or(""));
     if (!record || !target) continue;
     try {
-      if (const auto set = set_before(*record, *target)) hypervisor.set_target(domain.id, *set);
+      if (const auto set = set_before(*record, *target)) set_target(store, hypervisor, domain.id, *set);
       store.remove(limit_path(uuid));
     } catch (const HostError&) {
       if (!failed) failed = std::current_exception();
