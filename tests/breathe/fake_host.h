@@ -73,7 +73,7 @@ class FakeHost final : public Hypervisor, public Service {
   uint64_t free_kib() override { return free; }
   std::vector<DomainView> domains() override { return all; }
   void set_target(Domid id, uint64_t kib) override {
-    if (refuses == id || kib > to_number(store.read(node(id, "memory/static-max")).value_or("")).value_or(kib)) throw HostError("refused");
+    if (refuses == id || kib - videoram(id) > to_number(store.read(node(id, "memory/static-max")).value_or("")).value_or(kib)) throw HostError("refused");
     if (id == kTmem) order.push_back("domain " + std::to_string(kib / kMib));
     store.write(node(id, "memory/target"), std::to_string(kib - videoram(id)), {});
   }

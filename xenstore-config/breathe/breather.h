@@ -48,7 +48,7 @@ class Hypervisor {
   virtual ~Hypervisor() = default;
   virtual uint64_t free_kib() = 0;  // that nobody has claimed
   virtual std::vector<DomainView> domains() = 0;
-  // memory/target and what Xen enforces, as xl mem-set does it.
+  // memory/target and what Xen enforces, as xl mem-set does it: kib is with video memory, memory/target without.
   virtual void set_target(Domid domain, uint64_t kib) = 0;
 };
 
