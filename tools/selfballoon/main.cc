@@ -74,7 +74,15 @@ int main(int argc, char** argv) {
   app.add_flag("-n,--dry-run", arguments.dry_run, "decide and report, but move nothing");
   app.add_flag("--debug", arguments.debug, "say every decision");
   app.footer(key_help());
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // help
+    return app.exit(asked);
+  } catch (const CLI::ParseError& error) {
+    const std::string text = error.what();
+    std::fprintf(stderr, "xen-selfballoond: %s; see xen-selfballoond --help\n", text.substr(0, text.find('\n')).c_str());
+    return 2;
+  }
   Params own;
   if (!apply_settings(arguments.settings, own)) return 2;
   try {
