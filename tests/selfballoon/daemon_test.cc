@@ -19,6 +19,23 @@ constexpr int kTries = 30000;  // a millisecond apart
 
 const std::string kKeys = TMEM_SELFBALLOON_KEYS "/", kReport = TMEM_SELFBALLOON_REPORT "/";
 
+// A store that takes nothing more.
+class Full final : public agent::Store {
+ public:
+  explicit Full(agent::Store& of) : of_(of) {}
+  std::optional<std::string> read(const std::string& path) override { return of_.read(path); }
+  std::vector<std::string> list(const std::string& path) override { return of_.list(path); }
+  void write(const std::string&, std::string_view, const agent::Permissions&) override { throw agent::StoreError("no space"); }
+  void remove(const std::string&) override {}
+  void transaction(const std::function<void(agent::StoreView&)>& body) override { body(*this); }
+  void watch(const std::string&, const std::string&) override {}
+  void unwatch(const std::string&, const std::string&) override {}
+  void allow_release_watch(agent::Domid) override {}
+
+ private:
+  agent::Store& of_;
+};
+
 class DaemonTest : public GuestFiles {
  protected:
   DaemonTest() : system_(root_) {
@@ -280,6 +297,18 @@ TEST_F(DaemonTest, AMissingFileIsSaidOnceAndTriedAgain) {
   const size_t first = said_.find("proc/zoneinfo");
   ASSERT_NE(first, std::string::npos);
   EXPECT_EQ(said_.find("proc/zoneinfo", first + 1), std::string::npos);
+}
+
+TEST_F(DaemonTest, AReportThatCannotBeWrittenKeepsNoMemoryFromTheGuest) {
+  system_.set_target(100000);
+  Full full(store_);
+  Daemon daemon(system_, full, {}, root_ / "note", false, [this](int, const std::string& text) { said_ += text + "\n"; });
+  EXPECT_NE(said_.find("no space"), std::string::npos) << said_;
+  node(kKeys + "pressure_window", "20");
+  daemon.refresh();
+  EXPECT_EQ(daemon.params().pressure_window, 20u);
+  daemon.release();
+  EXPECT_EQ(system_.target_kib(), 524288u);
 }
 
 TEST_F(DaemonTest, TheLogKeepsTheLatestMoves) {

@@ -33,6 +33,20 @@ Daemon::Daemon(System& system, agent::Store& store, const Params& own, std::stri
 }
 
 void Daemon::refresh() {
+  try {
+    look_at_store();
+  } catch (const std::runtime_error& error) {
+    complain(error.what());
+  }
+}
+
+// What is wrong with xenstore keeps no memory from the guest: it is said once.
+void Daemon::complain(const std::string& what) {
+  if (trouble_ != what) log_(LOG_ERR, what + "; goes on");
+  trouble_ = what;
+}
+
+void Daemon::look_at_store() {
   std::string manager;
   if (store_.read(kOtherManager)) manager = "memory/dynamic-min is there: another manager adjusts this guest";
   if (manager != left_alone_) {
@@ -42,8 +56,9 @@ void Daemon::refresh() {
     state_ = {};
     say_state();
   }
+  const bool tuned = tuning_.refresh(store_);
   report_.tell_again();  // after a restore all watches fire
-  if (!tuning_.refresh(store_)) return;
+  if (!tuned) return;
   log_(LOG_INFO, "tuning: " + tuning_.text());
   for (const auto& [key, reason] : tuning_.refused()) log_(LOG_WARNING, "tuning refused: " + key + ": " + reason);
   say_state();
@@ -51,8 +66,12 @@ void Daemon::refresh() {
 
 void Daemon::say_state() {
   const char* doing = !left_alone_.empty() ? "left-alone" : !params().selfballooning ? "off" : dry_run_ ? "dry-run" : "running";
-  report_.state(std::string("state=") + doing + " psi=" + (system_.has_pressure() ? "1 " : "0 ") + tuning_.text());
-  report_.refused(tuning_.refused_text());
+  try {
+    report_.state(std::string("state=") + doing + " psi=" + (system_.has_pressure() ? "1 " : "0 ") + tuning_.text());
+    report_.refused(tuning_.refused_text());
+  } catch (const std::runtime_error& error) {
+    complain(error.what());
+  }
 }
 
 // An HVM or PVH guest's balloon counts less than the toolstack does (video memory, say), by an amount that the kernel fixed
@@ -100,8 +119,7 @@ void Daemon::step(uint64_t now_ms, bool between) {
     report_.decision(wall_clock_s(), sample, decision);
     trouble_.clear();
   } catch (const std::runtime_error& error) {
-    if (trouble_ != error.what()) log_(LOG_ERR, std::string(error.what()) + "; tries again every second");
-    trouble_ = error.what();
+    complain(error.what());
   }
 }
 

@@ -48,7 +48,9 @@ class Daemon {
   uint64_t asked_back_pages(const Sample& sample);
   void bring_back(uint64_t pages);
   void forgive(const Sample& sample);
+  void look_at_store();
   void say_state();
+  void complain(const std::string& what);
 
   System& system_;
   agent::Store& store_;
