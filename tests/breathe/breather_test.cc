@@ -278,6 +278,22 @@ TEST_F(BreatherTest, WhenMemoryIsMovedNoMoreTargetsAreTheAdministratorsAgain) {
   EXPECT_THAT(host_.store.list(TMEM_XS_FLOW_LIMIT), IsEmpty());
 }
 
+TEST_F(BreatherTest, AGuestThatIsRestoredWhenMemoryIsMovedNoMoreGetsItsMemoryBack) {
+  limit_guest_2(30);
+  const uint64_t limited = host_.target(2);
+  host_.all.pop_back();
+  let_go(host_.store, host_);
+  host_.store.remove(TMEM_XS_FLOW_STATE);
+  EXPECT_TRUE(holds_any(host_.store));
+  host_.add(12, "g2", limited / kMib).has_run = false;  // whose uuid is that of 2
+  let_go(host_.store, host_);
+  EXPECT_EQ(host_.target(12), limited) << "it is being built";
+  host_.domain(12).has_run = true;
+  let_go(host_.store, host_);
+  EXPECT_EQ(host_.target(12), 800 * kMib);
+  EXPECT_FALSE(holds_any(host_.store));
+}
+
 TEST_F(BreatherTest, RecordsOfGuestsThatAreNotHereHaveAnEnd) {
   for (int i = 0; i < 1100; ++i) host_.store.write(TMEM_XS_FLOW_LIMIT "/u" + std::to_string(i), "max=2 written=1", {});
   host_.add(2, "g2", 300);

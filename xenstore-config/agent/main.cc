@@ -46,7 +46,6 @@ class Session {
   Session(asio::io_context& io, const Arguments& arguments)
       : arguments_(arguments), events_(io, dup(store_.fd())), timer_(io), reconciler_(store_, arguments.options, [this](int p, const std::string& t) { log(arguments_, p, t); }) {
     store_.write(kAgentNode, std::to_string(getpid()), {});
-    if (!arguments_.breathe) end_breathing();
     for (const char* path : {"@introduceDomain", "@releaseDomain", kWishes}) store_.watch(path, "agent");
     wait_event();
     round(kSecondLook);
@@ -64,6 +63,7 @@ class Session {
   }
   // `next` is when to look again if everything is as it should be.
   void round(milliseconds next) {
+    if (!arguments_.breathe) end_breathing();
     const bool settled = reconciler_.reconcile();
     timer_.expires_after(settled ? next : kRetry);
     timer_.async_wait([this](boost::system::error_code error) {
@@ -71,9 +71,9 @@ class Session {
     });
   }
 
-  // Of an agent before, that was killed: what it asked of guests, and what would promise room to who asks.
+  // Of an agent before: what it asked of guests, also of those that come back only now, and what would promise room to who asks.
   void end_breathing() {
-    if (!store_.read(TMEM_XS_FLOW_STATE)) return;
+    if (!tmem::breathe::holds_any(store_)) return;
     try {
       tmem::breathe::let_go(store_, *tmem::breathe::open_hypervisor());
     } catch (const tmem::breathe::HostError& error) {

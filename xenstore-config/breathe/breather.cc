@@ -386,13 +386,15 @@ void Breather::report(const Look& seen, const flow::HostPlan& plan) {
   }
 }
 
+bool holds_any(agent::Store& store) { return store.read(TMEM_XS_FLOW_STATE).has_value() || !store.list(TMEM_XS_FLOW_LIMIT).empty(); }
+
 void let_go(agent::Store& store, Hypervisor& hypervisor) {
   std::exception_ptr failed;
   for (const DomainView& domain : hypervisor.domains()) {
     const auto pages = store.read(pages_path(domain.id));
     if (pages && store.read(pages_target_path(domain.id)) == pages) store.remove(pages_target_path(domain.id));
     const std::string uuid = agent::guest_name(store, domain.id).uuid;
-    const auto record = uuid.empty() || domain.dying ? std::nullopt : store.read(limit_path(uuid));
+    const auto record = uuid.empty() || domain.dying || !domain.has_run ? std::nullopt : store.read(limit_path(uuid));
     const auto target = to_number(store.read(memory_path(domain.id) + "/target").value_or(""));
     if (!record || !target) continue;
     try {

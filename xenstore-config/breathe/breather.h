@@ -159,5 +159,7 @@ class Breather {
 // What a Breather has asked of guests is over: targets are the administrator's again, and no pages are wanted. For when memory is moved
 // no more. Throws HostError, after it has done what it could.
 void let_go(agent::Store& store, Hypervisor& hypervisor);
+// Is there anything to let go, of an agent before, or of guests that were saved or being built when memory was last moved?
+bool holds_any(agent::Store& store);
 
 }  // namespace tmem::breathe
