@@ -98,5 +98,15 @@ TEST(PagesBack, ARequestEndsWithItsOwner) {
   EXPECT_FALSE(guest.store.read(kRequest).has_value());
 }
 
+TEST(PagesBack, AGuestIsAskedBeforeItsPagesAreCounted) {
+  Guest guest;
+  guest.answer = "target=0 left=0 busy=0 error=0";
+  PagesRequest request(guest, 7);
+  const Kept kept = take_all_back(request, 60, [&]() -> uint64_t { return guest.store.read(kRequest) == "0" ? 0 : 5; });
+  EXPECT_EQ(kept.pages, 0u);
+  ASSERT_TRUE(kept.answer.has_value());
+  EXPECT_FALSE(kept.answer->busy);
+}
+
 }  // namespace
 }  // namespace tmem::tool

@@ -60,4 +60,9 @@ std::optional<PagesBack> take_back(PagesRequest& request, uint64_t may_stay, dou
   }
 }
 
+Kept take_all_back(PagesRequest& request, double timeout_seconds, const std::function<uint64_t()>& count) {
+  const auto answer = take_back(request, 0, timeout_seconds);
+  return {count(), answer};
+}
+
 }  // namespace tmem::tool

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 #include "agent/xenstore.h"
@@ -35,5 +36,12 @@ class PagesRequest {
 
 // Asks and waits for the end. Nothing: the guest does not know this request; its kernel has no frontswap, or no module.
 std::optional<PagesBack> take_back(PagesRequest& request, uint64_t may_stay, double timeout_seconds);
+
+// What a guest keeps when it was asked for everything. Counted after it was asked, also where there was nothing: the request ends its stores.
+struct Kept {
+  uint64_t pages = 0;
+  std::optional<PagesBack> answer;
+};
+Kept take_all_back(PagesRequest& request, double timeout_seconds, const std::function<uint64_t()>& count);
 
 }  // namespace tmem::tool

@@ -124,9 +124,7 @@ std::string still_there(const std::optional<PagesBack>& answer) {
 }
 
 void must_lose_nothing(Session& session, PagesRequest& request, const Guest& guest) {
-  if (would_lose(session, guest) == 0) return;
-  const auto answer = take_back(request, 0, session.timeout_seconds);
-  const uint64_t pages = would_lose(session, guest);
+  const auto [pages, answer] = take_all_back(request, session.timeout_seconds, [&] { return would_lose(session, guest); });
   if (pages == 0) return;
   throw Failure(ExitCode::kNotPossible, describe(guest) + " keeps " + std::to_string(pages) + " pages in tmem that would be lost: " + still_there(answer) +
                                             ". Run swapoff in it, or use --force: its reads of them will fail");
