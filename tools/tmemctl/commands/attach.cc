@@ -123,7 +123,9 @@ std::string still_there(const std::optional<PagesBack>& answer) {
   return "its kernel took back what it could; pages of a swap disk only swapoff brings back";
 }
 
-void must_lose_nothing(Session& session, PagesRequest& request, const Guest& guest) {
+// Who has not connected stores nothing, and would not hear a request.
+void must_lose_nothing(Session& session, agent::XenStore& store, PagesRequest& request, const Guest& guest) {
+  if (store.read(agent::frontend_path(guest.domid) + "/" TMEM_XS_STATE) != "4" && would_lose(session, guest) == 0) return;
   const auto [pages, answer] = take_all_back(request, session.timeout_seconds, [&] { return would_lose(session, guest); });
   if (pages == 0) return;
   throw Failure(ExitCode::kNotPossible, describe(guest) + " keeps " + std::to_string(pages) + " pages in tmem that would be lost: " + still_there(answer) +
@@ -158,7 +160,7 @@ void run_detach(Session& session, const std::string& wanted, bool force) {
     return;
   }
   PagesRequest request(store, guest.domid);  // stands until the guest is detached
-  if (!force) must_lose_nothing(session, request, guest);
+  if (!force) must_lose_nothing(session, store, request, guest);
   require_agent(store);
   if (!wish(session, store, guest, "detach", [&] { return !store.read(back + "/" TMEM_XS_STATE); }))
     throw Failure(ExitCode::kFailed, describe(guest) + " is not detached yet: the service has not closed its device. See: xen-tmemctl doctor");
