@@ -76,8 +76,8 @@
 #define TMEM_XS_SERVICE_DOMAIN TMEM_XS_TOOL "/service-domain" /* domid */
 
 /*
- * Memory that flows, between dom0's own programs. state: words, of the latest round. limit/G: words max= written= (KiB) while
- * the limit of guest G is lower than its administrator set it. pages/G: as the agent wrote TMEM_XS_PAGES_TARGET of G. room/ID: words kib= hold= (seconds), by who needs room; the
+ * Memory that flows, between dom0's own programs. state: words, of the latest round. limit/UUID: words max= written= (KiB),
+ * while it is being written before=, while the limit of that guest is lower than its administrator set it. pages/G: as the agent wrote TMEM_XS_PAGES_TARGET of G. room/ID: words kib= hold= (seconds), by who needs room; the
  * agent answers below it with words state= (making, made, short) free-kib= missing-kib=, and removes it when the time is over.
  */
 #define TMEM_XS_FLOW TMEM_XS_TOOL "/flow"

@@ -195,7 +195,7 @@ constexpr ConfigValue kValues[] = {
      set_number<&Config::poll_window_us, 0, 100000>, show_number<&Config::poll_window_us>},
     {{"ring-order-max", "7", "3 to 7", "a client's queue has at most 2^this slots"}, set_number<&Config::ring_order_max, 3, 7>, show_number<&Config::ring_order_max>},
     {{"clients-max", "4096", "1 to 4096", "clients known at a time"}, set_number<&Config::clients_max, 1, 4096>, show_number<&Config::clients_max>},
-    {{"keep-connections", "on", kSwitch, "keep clients' rings over a restart of the service; off: clients connect anew and replay"},
+    {{"keep-connections", "on", kSwitch, "keep local clients' rings over a restart of the service; off: they connect anew and replay"},
      set_switch<&Config::keep_connections>, show_switch<&Config::keep_connections>},
     {{"huge-pages", "on", kSwitch, "ask the kernel for transparent huge pages under the arena"}, set_switch<&Config::huge_pages>, show_switch<&Config::huge_pages>},
     {{"verify-on-recovery", "off", kSwitch, "test the checksum of every page at a restart, not only when it is got"},
