@@ -30,9 +30,10 @@ static u32 tmem_channel_pages(const struct tmem_channel *channel)
 	return TMEMIF_QUEUE_PAGES(channel->order);
 }
 
-/* Queues' memory that backends held on to. One that takes ever more of it is not given any. */
+/* Queues' memory that the present backend held on to. One that takes ever more of it is not given any; a domain that is gone holds nothing. */
 #define TMEM_CHANNELS_LEFT_MAX TMEMIF_QUEUES_MAX
 static u32 tmem_channels_left;
+static domid_t tmem_channels_left_to;
 
 /* Whoever holds the memory now: the channel gets new one when it is opened. */
 static void tmem_channel_forget(struct tmem_channel *channel)
@@ -54,8 +55,11 @@ void tmem_channel_free(struct tmem_channel *channel)
 	tmem_channel_forget(channel);
 }
 
-static int tmem_channel_allocate(struct tmem_channel *channel)
+static int tmem_channel_allocate(struct tmem_channel *channel, domid_t to)
 {
+	if (to != tmem_channels_left_to)
+		tmem_channels_left = 0;
+	tmem_channels_left_to = to;
 	if (channel->memory)
 		return 0;
 	if (tmem_channels_left >= TMEM_CHANNELS_LEFT_MAX)
@@ -110,7 +114,7 @@ static int tmem_channel_grant(struct tmem_channel *channel, domid_t to)
  */
 int tmem_channel_open(struct tmem_channel *channel, struct xenbus_device *device)
 {
-	int error = tmem_channel_allocate(channel);
+	int error = tmem_channel_allocate(channel, device->otherend_id);
 
 	if (error)
 		return error;

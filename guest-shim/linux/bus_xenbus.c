@@ -183,14 +183,17 @@ static void tmem_bus_connected(struct xenbus_device *device)
 		tmem_front_interrupt(&tmem_guest.front, i);
 }
 
-/* Refused, perhaps for something that has passed by now; the service may have our pages still. */
+/*
+ * Refused, perhaps for something that has passed by now; the service may have our pages still. Frozen during a suspend: xenstore does not
+ * answer then, and tmem_bus_thawing() wants the lock.
+ */
 static void tmem_bus_ask_again(struct work_struct *work)
 {
 	struct xenbus_device *device;
 
 	mutex_lock(&tmem_guest.lock);
 	device = tmem_bus.device;
-	if (device && device->state == XenbusStateClosed &&
+	if (device && device->otherend && device->state == XenbusStateClosed &&
 	    tmem_front_read_state(&tmem_guest.front) != TMEM_FRONT_STATE_BROKEN &&
 	    xenbus_read_unsigned(device->otherend, TMEM_XS_ONLINE, 0))
 		xenbus_switch_state(device, XenbusStateInitialising);
@@ -216,7 +219,7 @@ static void tmem_bus_leave(struct xenbus_device *device, enum xenbus_state state
 		tmem_bus_close_channels();
 	xenbus_switch_state(device, state);
 	if (state == XenbusStateClosed && online)
-		schedule_delayed_work(&tmem_bus.ask_again, TMEM_BUS_ASK_AGAIN_S * HZ);
+		queue_delayed_work(system_freezable_wq, &tmem_bus.ask_again, TMEM_BUS_ASK_AGAIN_S * HZ);
 }
 
 /* We go: the backend is given a moment to unmap our memory. */
