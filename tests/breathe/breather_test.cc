@@ -282,15 +282,18 @@ TEST_F(BreatherTest, AGuestThatIsRestoredWhenMemoryIsMovedNoMoreGetsItsMemoryBac
   limit_guest_2(30);
   const uint64_t limited = host_.target(2);
   host_.all.pop_back();
+  host_.store.remove("/local/domain/2");
   let_go(host_.store, host_);
   host_.store.remove(TMEM_XS_FLOW_STATE);
-  EXPECT_TRUE(holds_any(host_.store));
+  EXPECT_FALSE(holds_any(host_.store)) << "nothing that can be done now";
   host_.add(12, "g2", limited / kMib).has_run = false;  // whose uuid is that of 2
+  host_.store.write(node(12, "memory/static-max"), std::to_string(700 * kMib), {});
+  EXPECT_TRUE(holds_any(host_.store));
   let_go(host_.store, host_);
   EXPECT_EQ(host_.target(12), limited) << "it is being built";
   host_.domain(12).has_run = true;
   let_go(host_.store, host_);
-  EXPECT_EQ(host_.target(12), 800 * kMib);
+  EXPECT_EQ(host_.target(12), 700 * kMib) << "more than it may have now would be refused";
   EXPECT_FALSE(holds_any(host_.store));
 }
 
@@ -346,6 +349,18 @@ TEST_F(BreatherTest, ANewcomerUsesUpTheOldestRoomAndNotEachOfThem) {
   host_.domain(9).dying = true;
   round();
   EXPECT_EQ(word_number(*host_.store.read(TMEM_XS_FLOW_STATE), "room-kib"), 800 * kMib);
+}
+
+TEST_F(BreatherTest, WhoUsedUpARoomThatIsOverUsesUpNoOther) {
+  ask("7", 400, 20);
+  rounds(3);
+  ask("6", 400, 600);
+  host_.add(9, "big", 400);
+  host_.free -= 400 * kMib;
+  rounds(30);
+  EXPECT_EQ(answer("7"), "");
+  EXPECT_EQ(word_number(*host_.store.read(TMEM_XS_FLOW_STATE), "room-kib"), 400 * kMib);
+  EXPECT_THAT(*host_.store.read(TMEM_XS_FLOW_ROOM "/6/" TMEM_XS_FLOW_BEFORE), testing::HasSubstr("9")) << "also for an agent that is started then";
 }
 
 TEST_F(BreatherTest, WhoIsBuiltLargerThanTheRoomThatIsKeptIsWaitedForToo) {

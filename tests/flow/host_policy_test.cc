@@ -248,6 +248,19 @@ TEST(HostPolicy, TmemGivesUpWhatItCanDropForALoweredLimitOnceNobodyWaits) {
   EXPECT_EQ(plan({}, p.next, s).limits_kib.at(1), 710 * kMib);
 }
 
+TEST(HostPolicy, WhatAGuestHasNotGivenYetItKeepsWhenNobodyWaits) {
+  HostSample s = host({guest(1, 800, 700), guest(2, 800, 400)});
+  s.guests[0].limit_kib = s.guests[1].limit_kib = 400 * kMib;
+  s.free_kib = 300 * kMib;
+  const HostPlan p = plan({}, {}, s);
+  EXPECT_EQ(p.limits_kib.at(1), 744 * kMib) << "what it has, and what is free";
+  EXPECT_FALSE(p.limits_kib.contains(2));
+  EXPECT_EQ(p.tmem_target_kib, 200 * kMib) << "for the rest of the first, and for the second";
+  s.tmem_persistent_kib = s.tmem_current_kib = 500 * kMib;
+  s.free_kib = 200 * kMib;
+  EXPECT_EQ(plan({}, {}, s).limits_kib, (std::map<GuestId, uint64_t>{{1, 700 * kMib}}));
+}
+
 TEST(HostPolicy, WhatARaisedLimitPromisesIsNotGivenToTheNextGuest) {
   HostSample s = host({guest(1, 8000, 5000), guest(2, 8000, 5000)});
   for (GuestView& g : s.guests) g.limit_kib = 5000 * kMib, g.buffer_percent = 1;
@@ -382,7 +395,7 @@ RC_GTEST_PROP(HostPolicy, PromisesNothingTwice, ()) {
     state = p.next;
     if (p.tmem_target_kib > s.tmem_current_kib) {
       uint64_t raised = p.tmem_target_kib - s.tmem_current_kib;
-      for (const auto& [id, limit] : p.limits_kib) raised += limit - std::min(limit, s.guests[id].limit_kib);
+      for (const auto& [id, limit] : p.limits_kib) raised += limit - std::min(limit, std::max(s.guests[id].limit_kib, s.guests[id].current_kib));
       RC_ASSERT(raised + HostParams{}.reserve_kib + s.room_kib <= s.free_kib);
     }
     RC_ASSERT(p.tmem_target_kib >= std::min(s.tmem_persistent_kib, s.tmem_current_kib));
@@ -414,7 +427,7 @@ RC_GTEST_PROP(HostPolicy, WhatIsPromisedIsThereUntilItIsTaken, ()) {
     bool raises = p.tmem_target_kib > s.tmem_current_kib;
     for (GuestView& g : s.guests) {
       const auto limit = p.limits_kib.find(g.id);
-      raises |= limit != p.limits_kib.end() && limit->second > g.limit_kib;
+      raises |= limit != p.limits_kib.end() && limit->second > std::max(g.limit_kib, g.current_kib);
       if (limit != p.limits_kib.end()) g.limit_kib = limit->second;
       promised += g.limit_kib - std::min(g.limit_kib, g.current_kib);
     }

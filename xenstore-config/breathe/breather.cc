@@ -232,13 +232,15 @@ Breather::Room Breather::first_seen(const std::string& id, const Look& seen, uin
     for (Domid domain = 0; in >> domain;) room.before.insert(domain);
     return room;
   }
-  std::string text;
-  for (const DomainView& domain : seen.domains) {
-    room.before.insert(domain.id);
-    text += (text.empty() ? "" : " ") + std::to_string(domain.id);
-  }
-  store_.write(path, text, kDom0Only);
+  for (const DomainView& domain : seen.domains) room.before.insert(domain.id);
+  note_before(id, room);
   return room;
+}
+
+void Breather::note_before(const std::string& id, const Room& room) {
+  std::string text;
+  for (const Domid domain : room.before) text += (text.empty() ? "" : " ") + std::to_string(domain);
+  store_.write(room_path(id) + "/" TMEM_XS_FLOW_BEFORE, text, kDom0Only);
 }
 
 uint64_t Breather::asked_rooms_kib(const Look& seen, uint64_t now_ms) {
@@ -259,6 +261,14 @@ uint64_t Breather::asked_rooms_kib(const Look& seen, uint64_t now_ms) {
     room.left_kib = *kib;
     rooms[id] = std::move(room);
   }
+  // Whose room is over has had its memory of that one, not of another.
+  for (const auto& [id, over] : rooms_) {
+    if (rooms.contains(id) || over.taken_by.empty()) continue;
+    for (auto& [other, room] : rooms) {
+      room.before.insert(over.taken_by.begin(), over.taken_by.end());
+      note_before(other, room);
+    }
+  }
   rooms_ = std::move(rooms);
   return unused_kib(seen);
 }
@@ -274,6 +284,7 @@ uint64_t Breather::unused_kib(const Look& seen) {
       const uint64_t used = room.before.contains(domain) ? 0 : std::min(kib, room.left_kib);
       room.left_kib -= used;
       kib -= used;
+      if (used > 0) room.taken_by.insert(domain);
     }
     sum += room.left_kib;
   }
@@ -386,7 +397,16 @@ void Breather::report(const Look& seen, const flow::HostPlan& plan) {
   }
 }
 
-bool holds_any(agent::Store& store) { return store.read(TMEM_XS_FLOW_STATE).has_value() || !store.list(TMEM_XS_FLOW_LIMIT).empty(); }
+bool holds_any(agent::Store& store) {
+  if (store.read(TMEM_XS_FLOW_STATE)) return true;
+  const std::vector<std::string> limits = store.list(TMEM_XS_FLOW_LIMIT);
+  if (limits.empty()) return false;
+  const std::vector<std::string> domains = store.list("/local/domain");
+  return std::any_of(domains.begin(), domains.end(), [&](const std::string& name) {
+    const auto domain = to_number(name);
+    return domain && std::find(limits.begin(), limits.end(), agent::guest_name(store, static_cast<Domid>(*domain)).uuid) != limits.end();
+  });
+}
 
 void let_go(agent::Store& store, Hypervisor& hypervisor) {
   std::exception_ptr failed;
@@ -398,7 +418,8 @@ void let_go(agent::Store& store, Hypervisor& hypervisor) {
     const auto target = to_number(store.read(memory_path(domain.id) + "/target").value_or(""));
     if (!record || !target) continue;
     try {
-      if (const auto set = set_before(*record, *target)) set_target(store, hypervisor, domain.id, *set);
+      const auto set = set_before(*record, *target), most = to_number(store.read(memory_path(domain.id) + "/static-max").value_or(""));
+      if (set) set_target(store, hypervisor, domain.id, std::min(*set, most.value_or(*set)));
       store.remove(limit_path(uuid));
     } catch (const HostError&) {
       if (!failed) failed = std::current_exception();

@@ -101,6 +101,7 @@ class Breather {
     uint64_t asked_ms = 0;             // seen first
     std::optional<uint64_t> told_ms;   // made or found short
     uint64_t left_kib = 0;             // after what newcomers have taken
+    std::set<Domid> taken_by;          // those newcomers
   };
   struct Waiting {  // a domain that is being built, or dom0 on its way down
     uint64_t missing_kib = 0;  // when that changed last
@@ -129,6 +130,7 @@ class Breather {
   uint64_t unused_kib(const Look& seen);
   std::vector<std::string> oldest_first() const;  // rooms
   Room first_seen(const std::string& id, const Look& seen, uint64_t now_ms);
+  void note_before(const std::string& id, const Room& room);
   void look_at_pages(const Look& seen);
   flow::GuestView guest(const DomainView& domain, uint64_t target_kib, Look& seen);
   std::optional<uint64_t> number(const std::string& path);
@@ -159,7 +161,7 @@ class Breather {
 // What a Breather has asked of guests is over: targets are the administrator's again, and no pages are wanted. For when memory is moved
 // no more. Throws HostError, after it has done what it could.
 void let_go(agent::Store& store, Hypervisor& hypervisor);
-// Is there anything to let go, of an agent before, or of guests that were saved or being built when memory was last moved?
+// Is there anything to let go, of an agent before, or of guests here that were saved or being built when memory was last moved?
 bool holds_any(agent::Store& store);
 
 }  // namespace tmem::breathe

@@ -23,6 +23,7 @@ class Planner {
 
   HostPlan run() {
     watch_guests();
+    let_keep();
     const uint64_t wanted = params_.reserve_kib + sample_.room_kib + buffers_kib();
     const uint64_t restored = wanted + lowered_kib();
     if (sample_.free_kib < restored) shrink(restored - sample_.free_kib);
@@ -79,10 +80,23 @@ class Planner {
     return sum;
   }
 
+  uint64_t limit_of(const GuestView& guest) const {
+    const auto planned = plan_.limits_kib.find(guest.id);
+    return planned == plan_.limits_kib.end() ? guest.limit_kib : planned->second;
+  }
+
+  // What a guest was to give and has not given yet it keeps when nobody waits any more.
+  void let_keep() {
+    for (const GuestView& guest : sample_.guests) {
+      const uint64_t kept = std::min(guest.max_kib, guest.current_kib);
+      if (sample_.room_kib == 0 && above(kept, guest.limit_kib) > params_.slack_kib) plan_.limits_kib[guest.id] = kept;
+    }
+  }
+
   // What was taken for somebody goes back when nobody waits. Cache that tmem has filled itself with meanwhile is no reason to keep it.
   uint64_t lowered_kib() const {
     uint64_t sum = 0;
-    for (const GuestView& guest : sample_.guests) sum += sample_.room_kib > 0 ? 0 : above(guest.max_kib, guest.limit_kib);
+    for (const GuestView& guest : sample_.guests) sum += sample_.room_kib > 0 ? 0 : above(guest.max_kib, limit_of(guest));
     return sum;
   }
 
@@ -173,9 +187,9 @@ class Planner {
   // Limits that were lowered go up again before tmem grows, also while room is kept: the surplus is beyond it.
   void grow(uint64_t surplus) {
     for (const GuestView& guest : sample_.guests) {
-      const uint64_t step = std::min(above(guest.max_kib, guest.limit_kib), surplus);
+      const uint64_t step = std::min(above(guest.max_kib, limit_of(guest)), surplus);
       if (step == 0) continue;
-      plan_.limits_kib[guest.id] = guest.limit_kib + step;
+      plan_.limits_kib[guest.id] = limit_of(guest) + step;
       surplus -= std::min(surplus, step);
     }
     if (sample_.tmem_current_kib == 0 || surplus <= params_.slack_kib) return;
