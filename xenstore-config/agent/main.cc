@@ -76,8 +76,10 @@ class Session {
     if (!tmem::breathe::holds_any(store_)) return;
     try {
       tmem::breathe::let_go(store_, *tmem::breathe::open_hypervisor());
+      trouble_.clear();
     } catch (const tmem::breathe::HostError& error) {
-      log(arguments_, LOG_WARNING, error.what());
+      if (trouble_ != error.what()) log(arguments_, LOG_WARNING, error.what());
+      trouble_ = error.what();
     }
     store_.remove(TMEM_XS_FLOW_ROOM);
     store_.remove(TMEM_XS_FLOW_STATE);
@@ -88,6 +90,7 @@ class Session {
   asio::posix::stream_descriptor events_;
   asio::steady_timer timer_;
   Reconciler reconciler_;
+  std::string trouble_;  // with the hypervisor, said once
 };
 
 int run_once(const Arguments& arguments) {
