@@ -172,6 +172,7 @@ uint32_t Engine::revoke_credits(ClientId id) {
 // ---- space ----
 
 void Engine::set_memory_target(uint64_t bytes) {
+  if (bytes > impl_->config.memory_bytes_target) impl_->index_starved = false;  // no segment has to go for it
   impl_->config.memory_bytes_target = bytes;
   impl_->memory_changed();
 }

@@ -57,6 +57,16 @@ TEST_P(Space, AnIndexThatHasItsShareLetsClientsInAndGrowsNoArenaThatItCannotUse)
   EXPECT_LE(engine_->stats().memory_bytes, target / 2);
 }
 
+TEST_P(Space, NoSegmentGoesForAnIndexThatHasRoomAgain) {
+  const ClientId c = client_with_pool(1, kPersistent);
+  fill(c, 0, 1);
+  for (uint32_t i = 0; i < 100; ++i) static_cast<void>(engine_->put(c, handle_of(0, 2 + i, 0), SameFilled{i}));
+  engine_->set_memory_target(2 * engine_->stats().memory_bytes_target);
+  const uint64_t before = engine_->stats().arena_bytes;
+  settle();
+  EXPECT_EQ(engine_->stats().arena_bytes, before);
+}
+
 TEST_P(Space, APoolThatFindsNoMemoryDropsNobodysPages) {
   const ClientId e = client_with_pool(1, kEphemeral);
   fill(e, 0, 1, 70 * GetParam().segments);
