@@ -56,12 +56,12 @@ void Daemon::look_at_store() {
     state_ = {};
     say_state();
   }
-  const bool tuned = tuning_.refresh(store_);
+  if (tuning_.refresh(store_)) {
+    log_(LOG_INFO, "tuning: " + tuning_.text());
+    for (const auto& [key, reason] : tuning_.refused()) log_(LOG_WARNING, "tuning refused: " + key + ": " + reason);
+    say_state();
+  }
   report_.tell_again();  // after a restore all watches fire
-  if (!tuned) return;
-  log_(LOG_INFO, "tuning: " + tuning_.text());
-  for (const auto& [key, reason] : tuning_.refused()) log_(LOG_WARNING, "tuning refused: " + key + ": " + reason);
-  say_state();
 }
 
 void Daemon::say_state() {
@@ -181,7 +181,7 @@ void Daemon::bring_back(uint64_t pages) {
   }
   const size_t back = pages > frontswap ? unswap_.bring_back(pages - frontswap) : 0;
   if (back == 0) return;
-  log_(LOG_DEBUG, "brought " + std::to_string(back) + " pages back from tmem");
+  log_(LOG_DEBUG, "brought " + std::to_string(back) + " pages back from tmem, of " + std::to_string(pages - frontswap));
   const Sample after = system_.sample();
   state_.stall_us = after.stall_us.value_or(0);
   forgive(after);
