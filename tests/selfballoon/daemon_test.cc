@@ -116,12 +116,15 @@ TEST_F(DaemonTest, AGuestThatGetsATurnOnlyAtTheEndsOfIntervalsGivesToo) {
   EXPECT_LT(system_.target_kib(), 524288u);
 }
 
-TEST_F(DaemonTest, TheKernelAsksXenForMemoryEachSecond) {
+TEST_F(DaemonTest, TheKernelAsksXenForMemoryEachSecondWithoutEnd) {
   const auto delay = [&] { return std::ifstream(root_ / kBalloon / "max_schedule_delay").get(); };
+  const auto retries = [&] { return std::ifstream(root_ / kBalloon / "max_retry_count").get(); };
   make(true);
   EXPECT_EQ(delay(), '3') << "a dry run moves nothing";
+  EXPECT_EQ(retries(), '4');
   make();
   EXPECT_EQ(delay(), '1');
+  EXPECT_EQ(retries(), '0');
   std::filesystem::remove(root_ / kBalloon / "max_schedule_delay");
   make();
   EXPECT_NE(said_.find("half a minute"), std::string::npos) << said_;

@@ -26,6 +26,7 @@ class GuestFiles : public ::testing::Test {
     put(kBalloon + "target_kb", "524288\n");
     put(kBalloon + "info/current_kb", "420000\n");
     put(kBalloon + "max_schedule_delay", "32\n");
+    put(kBalloon + "max_retry_count", "4\n");
   }
   ~GuestFiles() override { std::filesystem::remove_all(root_); }
   void put(const std::string& path, const std::string& text) {

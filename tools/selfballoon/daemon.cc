@@ -27,7 +27,7 @@ Daemon::Daemon(System& system, agent::Store& store, const Params& own, std::stri
     : system_(system), store_(store), tuning_(own), report_(store), unswap_(system.path("proc")), give_back_(system.path(System::kPagesTarget)), run_file_(std::move(run_file)), dry_run_(dry_run), log_(std::move(log)) {
   store_.watch("memory", "selfballoon");
   if (!system_.has_pressure()) log_(LOG_NOTICE, "this kernel has no pressure stall information (boot with psi=1); refaults and swap-ins are used instead");
-  if (!dry_run_ && !system_.retry_each_second()) log_(LOG_NOTICE, "this kernel may wait half a minute before it asks Xen again for memory that was not there");
+  if (!dry_run_ && !system_.retry_each_second()) log_(LOG_NOTICE, "this kernel may wait for half a minute before it asks Xen again for memory that was not there, or give up");
   refresh();
   say_state();
 }

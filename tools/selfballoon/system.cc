@@ -16,6 +16,7 @@ namespace {
 
 constexpr const char* kBalloonTarget = "sys/devices/system/xen_memory/xen_memory0/target_kb";
 constexpr const char* kBalloonRetry = "sys/devices/system/xen_memory/xen_memory0/max_schedule_delay";
+constexpr const char* kBalloonRetries = "sys/devices/system/xen_memory/xen_memory0/max_retry_count";  // 0: no end
 constexpr const char* kBalloonCurrent = "sys/devices/system/xen_memory/xen_memory0/info/current_kb";
 constexpr size_t kFileMax = size_t{1} << 20;  // /proc/zoneinfo of a large machine has some hundred KiB
 constexpr uint64_t kPageKib = 4;
@@ -117,6 +118,9 @@ void System::set_target(uint64_t kib) const {
   if (!write_to(path, std::to_string(kib) + "\n")) fail("write", path);
 }
 
-bool System::retry_each_second() const { return write_to(root_ / kBalloonRetry, "1\n"); }
+bool System::retry_each_second() const {
+  const bool often = write_to(root_ / kBalloonRetry, "1\n");
+  return write_to(root_ / kBalloonRetries, "0\n") && often;
+}
 
 }  // namespace tmem::selfballoon

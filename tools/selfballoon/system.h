@@ -31,8 +31,8 @@ class System {
   static constexpr const char* kPagesTarget = "sys/kernel/tmem/pages_target";
   uint64_t target_kib() const;
   void set_target(uint64_t kib) const;
-  // Where Xen has no memory for a balloon that is let go, the kernel asks again after a second, then two, up to 32: from now on after
-  // one. False: this kernel does not let us.
+  // Where Xen has no memory for a balloon that is let go, the kernel asks again after a second, then two, up to 32, and gives up for an
+  // hour after four times: from now on after one, and never. False: this kernel does not let us.
   bool retry_each_second() const;
 
   std::filesystem::path path(const char* below) const { return root_ / below; }

@@ -77,6 +77,14 @@ void write_file(const std::string& path, const std::string& text) {
   if (!file) complain("cannot write", path);
 }
 
+// Memory that the agent means for us may be another's for a moment. The kernel asks four times for it, and then not for an hour.
+void balloon_never_gives_up() {
+  const std::string balloon = "/sys/devices/system/xen_memory/xen_memory0/";
+  if (access(balloon.c_str(), F_OK) != 0) return;
+  write_file(balloon + "max_schedule_delay", "1\n");
+  write_file(balloon + "max_retry_count", "0\n");
+}
+
 }  // namespace
 
 Role role_of(std::string_view program, bool first_process) {
@@ -114,6 +122,7 @@ void prepare_machine() {
   load_modules();
   mkdir("/proc/xen", 0755);
   if (mount("xenfs", "/proc/xen", "xenfs", MS_NOSUID | MS_NOEXEC, nullptr) != 0) complain("cannot mount", "/proc/xen");
+  balloon_never_gives_up();
   const uint64_t arena_mib = arena_mib_of(read_file("/proc/meminfo"));
   const std::string size = std::to_string(arena_mib) + "M\n";
   write_file(kOwnConfig, "xen = on\n" + (arena_mib == 0 ? std::string() : "memory = " + size + "memory-max = " + size));

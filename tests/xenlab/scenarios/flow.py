@@ -7,7 +7,7 @@ import math
 from lib import flow, ssd, swapbench, tmem
 
 GUESTS = 4
-BURST, TOUCHES = 280, 100000    # of each guest: MiB, and how often it touches one of their 71,680 pages
+BURST, TOUCHES = 280, 50000     # of each guest: MiB, and how often it touches one of their 71,680 pages
 WANTED = 352                    # MiB of a guest that could keep its burst in memory
 HOST, DOM0 = 1664, 768          # MiB: what is left is little more than half of GUESTS * WANTED
 SERVICE = 160                   # MiB that the tmem domain starts with, some 100 of them its own; it lives of the same memory as the guests
