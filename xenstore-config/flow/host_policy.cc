@@ -69,13 +69,14 @@ class Planner {
     return raised_ms && above(sample_.time_ms, *raised_ms) < params_.stuck_ms;
   }
 
-  // What guests may take back within a moment. One that is at its limit, or does not obey, gets nothing kept.
+  // What guests may take back within a moment, and all of what is too little to be told of as promised. One that is at its limit, or does not
+  // obey, gets nothing kept.
   uint64_t buffers_kib() const {
     uint64_t sum = 0;
     for (const GuestView& guest : sample_.guests) {
       const uint64_t can = above(guest.limit_kib, guest.current_kib);
       if (promised(guest.id)) sum += can;
-      else if (obeys(guest.id)) sum += std::min(can, guest.current_kib * guest.buffer_percent / 100);
+      else if (obeys(guest.id)) sum += std::min(can, std::max(guest.current_kib * guest.buffer_percent / 100, params_.slack_kib));
     }
     return sum;
   }
