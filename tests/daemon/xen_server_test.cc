@@ -143,6 +143,13 @@ class XenGuests : public testing::Test {
     const size_t at = service.find("epoch=");
     return at == std::string::npos ? 0 : std::stoull(service.substr(at + 6));
   }
+  // A service with one connected guest; its epoch.
+  uint64_t serve_guest(Life& life) {
+    life.serve();
+    attach(kDomid);
+    connect(life, kDomid);
+    return epoch_of(kDomid);
+  }
   // The shard stands still there until the gate opens.
   std::shared_ptr<std::promise<void>> gate() {
     const auto opens = std::make_shared<std::promise<void>>();
@@ -274,10 +281,7 @@ TEST_F(XenGuests, ASuspendedGuestThatCannotBeMappedIsStillSuspendedAndResumesLat
 
 TEST_F(XenGuests, AGuestThatSaysItWillBeBackKeepsItsPoolsIfTheServiceDiesThen) {
   Life first(*this);
-  first.serve();
-  attach(kDomid);
-  connect(first, kDomid);
-  const uint64_t epoch = epoch_of(kDomid);
+  const uint64_t epoch = serve_guest(first);
   identify(kDomid, epoch, true);
   settle();
   EXPECT_EQ(stored(kDomid), stored_epoch(epoch, true, true));
@@ -305,10 +309,7 @@ TEST_F(XenGuests, AGuestThatSaysItWillBeBackKeepsItsPoolsIfTheServiceDiesThen) {
 
 TEST_F(XenGuests, ASuspendedGuestWhoseDomainWentWithTheServiceWaitsAsItDid) {
   Life first(*this);
-  first.serve();
-  attach(kDomid);
-  connect(first, kDomid);
-  const uint64_t epoch = epoch_of(kDomid);
+  const uint64_t epoch = serve_guest(first);
   identify(kDomid, epoch, true);
   settle();
   first.die();
@@ -325,10 +326,7 @@ TEST_F(XenGuests, ASuspendedGuestWhoseDomainWentWithTheServiceWaitsAsItDid) {
 
 TEST_F(XenGuests, AnAdoptedGuestWhoseLastWordWasThatItWillBeBackIsSuspendedWhenItGoes) {
   Life first(*this);
-  first.serve();
-  attach(kDomid);
-  connect(first, kDomid);
-  const uint64_t epoch = epoch_of(kDomid);
+  const uint64_t epoch = serve_guest(first);
   first.die();
   identify(kDomid, epoch, true);  // while nobody listens
 
