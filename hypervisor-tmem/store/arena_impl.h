@@ -63,6 +63,7 @@ struct Arena::Impl {
   bool widen_reserve(uint64_t pages, uint32_t compactions);
   void narrow_reserve(uint64_t pages);
   uint64_t reserve_capacity() const;
+  uint32_t worth_closing_up() const;
 
   // compaction.cc
   void compact(uint32_t segment);

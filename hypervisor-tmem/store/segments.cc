@@ -96,19 +96,28 @@ uint64_t Arena::Impl::reserve_capacity() const {
   return pages;
 }
 
-// Takes the widest gaps out of ordinary use; where none is wide enough, the emptiest segment is compacted.
+// A segment whose holes, closed up, make room for a page more: the emptiest ordinary one, else one whose gap is reserved already.
+uint32_t Arena::Impl::worth_closing_up() const {
+  const uint32_t ordinary = table.emptiest_in_use();
+  if (ordinary != kNoSegment && table.at(ordinary).free_bytes() >= kReservedPageBytes) return ordinary;
+  uint32_t segment = table.first_reserved();
+  while (segment != kNoSegment && table.at(segment).free_bytes() / kReservedPageBytes <= pages_in_gap(table.at(segment)))
+    segment = table.following(segment);
+  return segment;
+}
+
+// Takes the widest gaps out of ordinary use; where none is wide enough, a segment is compacted.
 bool Arena::Impl::widen_reserve(uint64_t pages, uint32_t compactions) {
   uint64_t capacity = reserve_capacity();
   while (capacity < pages) {
     uint32_t segment = table.widest_gap();
     if (segment == kNoSegment || pages_in_gap(table.at(segment)) == 0) {
-      segment = table.emptiest_in_use();
+      segment = worth_closing_up();
       if (segment == kNoSegment || spare == nullptr || compactions-- == 0) return false;
-      if (table.at(segment).free_bytes() < kReservedPageBytes) return false;
       compact(segment);
     }
     table.set_use(segment, SegmentUse::kReserved);
-    capacity += pages_in_gap(table.at(segment));
+    capacity = reserve_capacity();
   }
   return true;
 }
