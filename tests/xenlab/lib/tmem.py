@@ -96,21 +96,30 @@ class Service(_Host):
     """xen-tmemd as a plain program, by itself in dom0 or in an ordinary guest, and xen-tmem-agent in dom0."""
 
     def __init__(self, lab, dom0, config="", agent=True, memory=192, inside=None):
-        own = f"memory = {memory}M\nxen = on\nshards = 1\n{POLL_SERVICE}{config}"
-        super().__init__(lab, dom0, f"xen-domain = {inside.name}\n" if inside else f"{own}xen-domain = 0\n")
+        self._own = f"memory = {memory}M\nxen = on\nshards = 1\n{POLL_SERVICE}{'' if inside else 'xen-domain = 0' + chr(10)}"
+        super().__init__(lab, dom0, f"xen-domain = {inside.name}\n" if inside else "")
         self.domain, self._place = inside, inside or dom0
-        if inside:
-            inside.write_file("/etc/xen/tmem.conf", own)
+        self._place.write_file("/etc/xen/tmem.conf", self._own + config)
         self._place.run("mkdir -p /run/xen-tmem")
         self.daemon = self._place.start("exec xen-tmemd --supervise 2>&1")
         self.daemon.wait_line("serving")
         if agent:
             self.start_agent()
 
+    def configure(self, config):
+        """The service anew, with pages and clients of before, and this besides its own configuration."""
+        served = self.daemon.out.count("serving")
+        self._place.write_file("/etc/xen/tmem.conf", self._own + config)
+        self._place.run(f"kill -HUP {self._process('--supervis[e]')}")
+        self.dom0.poll(lambda: self.daemon.out.count("serving") > served, PATIENCE, "the service to serve with its new configuration")
+
     def kill(self):
         """kill -9 of the service process; its supervisor starts the next."""
-        found = self._place.run("grep -ls -- '--no-superviso[r]' /proc/[0-9]*/cmdline", check=False).lines
-        self._place.run(f"kill -9 {found[0].split('/')[2]}")
+        self._place.run(f"kill -9 {self._process('--no-superviso[r]')}")
+
+    def _process(self, option):
+        """The process that has this option, as a pattern that does not match itself."""
+        return self._place.run(f"grep -ls -- '{option}' /proc/[0-9]*/cmdline", check=False).lines[0].split("/")[2]
 
 
 class Domain(_Host):
@@ -180,12 +189,18 @@ def disk_stat(guest_, name, disk="tmemswap0"):
     return int(guest_.run(f"cat /sys/block/{disk}/tmem/{name}").out)
 
 
-def hello(lab, service, guest_, mebibytes=110):
-    """The guest of an xl.cfg with tmem=1 and tmem_weight=150 swaps under pressure, every word right; dom0 lists it, until it is gone."""
+def hello(lab, memory=112, kernel="6.1", type="pv"):
+    """The tmem domain is up; a guest of an xl.cfg with tmem=1 and tmem_weight=150 swaps twice its memory, every word right; dom0 lists it,
+    until it is gone."""
+    # pylint: disable=redefined-builtin
+    lab.kernel(kernel)
+    lab.boot(customize=add_programs)
+    service = Domain(lab, lab.dom0)
+    guest_ = guest(lab, kernel=kernel, type=type, memory=memory, parameters=f"disksize_mb={2 * memory + 32}", config=["tmem=1", "tmem_weight=150"])
     guest_.create()
     connected(guest_)
     swap_on(guest_)
-    guest_.run(f"pressure {mebibytes} 1", timeout=1800)
+    guest_.run(f"pressure {2 * memory} 1", timeout=1800)
 
     written = disk_stat(guest_, "num_writes")
     lab.expect(written > 10000, f"only {written} pages were swapped")

@@ -12,8 +12,16 @@ def scenario(lab):
     refused = early.run("dd if=/dev/zero of=/dev/tmemswap0 bs=4k count=1 oflag=direct", check=False)
     lab.expect(refused.code != 0, "a disk without a service took a page")
 
+    dom0.write_file("/etc/xen/tmem.conf", "xen-domain = tmem\n")
+    agent = dom0.start("exec xen-tmem-agent 2>&1")
+    alone = tmem.guest(lab, "alone", config=["tmem=1"]).create()
+    alone.run("pressure 20 1", timeout=600)
+    lab.equal(dom0.xs_list(alone.path("device/tmem")), [], "devices of a guest while there is no tmem domain")
+    alone.shutdown()
+    lab.equal(agent.code, None, "exit status of an agent that waits for the tmem domain")
+    agent.kill()
+
     service = tmem.Service(lab, dom0)
-    tmem.connected(early)
     early.run("dd if=/dev/zero of=/dev/tmemswap0 bs=4k count=1 oflag=direct")
 
     bare = lab.guest("bare", programs=["pressure"], config=["tmem=1"]).create()

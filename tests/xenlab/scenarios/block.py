@@ -10,7 +10,7 @@ def scenario(lab):
     packages.ensure_tools("fio")
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("backing", 64), lab.Disk("second", 16)])
     service = tmem.Service(lab, dom0)
-    guest = tmem.guest(lab, memory=384, load=False, config=["tmem=1"], also=[diskio.FIO]).create(timeout=900)
+    guest = tmem.guest(lab, memory=384, vcpus=2, load=False, config=["tmem=1"], also=[diskio.FIO]).create(timeout=900)
     one_disk(lab, service, guest)
     backing = guest.plug_disk(dom0.disk("backing"))
     backed(lab, guest, backing)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""xl mem-set is obeyed, another manager's guest left alone; who lies in its report, or never reaches its target, harms nobody."""
+"""xl mem-set is obeyed, another manager's guest left alone; who lies in its report, or never reaches its target, harms nobody; room is made of a guest."""
 
 import json
 
@@ -41,7 +41,8 @@ def scenario(lab):
     daemon.kill(15)
     daemon.wait(check=False)
     dom0.poll(lambda: flow.current_kib(guest) >= 219 * 1024, 120, "everything to be given back when the daemon ends")
-    never_reaches(lab, dom0, silent)
+    full, room = never_reaches(lab, dom0, silent)
+    gives(lab, dom0, full, room)
     silent.must_live()
     flow.must_have_memory(lab, guest)
 
@@ -71,5 +72,16 @@ def never_reaches(lab, dom0, neighbour):
     lab.expect(f" guest-stuck {full.domid} full" in events and " room-short " in events, f"the events are {events!r}")
     dom0.poll(lambda: full.xs_read("memory/target") == str(256 * 1024), 120, "its own target again when nobody waits")
     lab.equal(neighbour.xs_read("memory/target"), str(128 * 1024), "the target of a guest that was given no minimum")
+    return full, room
+
+
+def gives(lab, dom0, full, room):
+    """The same guest runs again: now the room is made of what it has, and it has all of it back afterwards."""
     dom0.xl(f"unpause {full.domid}")
+    dom0.run(f"xen-tmemctl --timeout 300 make-room {room}M --hold 3600", timeout=600)
+    lab.expect(64 * 1024 <= int(full.xs_read("memory/target")) < 256 * 1024, f"the guest's target is {full.xs_read('memory/target')} KiB")
+    lab.expect(flow.host_free_mib(dom0) >= room, "the room that was made is not free")
+    dom0.run("for one in $(xenstore-list /tool/xen-tmem/flow/room); do xenstore-rm /tool/xen-tmem/flow/room/$one; done")
+    dom0.poll(lambda: full.xs_read("memory/target") == str(256 * 1024), 120, "its own target again when nobody waits")
+    dom0.poll(lambda: flow.current_kib(full) >= 250 * 1024, 120, "its memory to be back")
     flow.must_have_memory(lab, full)

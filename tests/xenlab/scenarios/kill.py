@@ -10,7 +10,7 @@ def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs)
     service = tmem.Domain(lab, dom0, options="shards=2")
     # A root file system that is never swapped: the commands below must work when pages are lost.
-    guest = tmem.guest(lab, memory=144, cmdline="rootfstype=ramfs", config=["tmem=1"]).create()
+    guest = tmem.guest(lab, memory=144, vcpus=2, cmdline="rootfstype=ramfs", config=["tmem=1"]).create()
     tmem.connected(guest)
     tmem.swap_on(guest)
     kill_service(lab, dom0, service, guest)

@@ -9,7 +9,7 @@ DISK = "/dev/tmemswap0"
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("backing", 192)])
     service = tmem.Service(lab, dom0)
-    guest = tmem.guest(lab, memory=128, load=False).create()
+    guest = tmem.guest(lab, memory=128, vcpus=2, load=False).create()
     module_first(lab, dom0, guest)
     attached_after_swapon(lab, dom0, service, guest)
     guest.must_live()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Six guests swap into the tmem domain at once, PV and PVH, every word right; a cap holds, what it refuses goes to a disk."""
+"""Six guests swap into the tmem domain at once, PV and PVH, beside a hostile one, every word right; a cap holds, its rest goes to a disk."""
 
+import random
 import time
 
 from lib import tmem
@@ -15,11 +16,16 @@ def scenario(lab):
     service = tmem.Domain(lab, dom0, memory=512, options="shards=2")
     guests = [start(lab, number) for number in range(1, GUESTS)]
     guests.append(start_capped(lab, dom0))
+    hostile = lab.guest("hostile", memory=96, programs=["hostile"], config=["tmem=1"]).create()
     for guest in guests:
         tmem.connected(guest)
         tmem.swap_on(guest)
     work = [guest.start(f"pressure {MEBIBYTES} 1 {seed}") for seed, guest in enumerate(guests, 1)]
+    garbage = hostile.start(f"hostile 2 {random.randrange(1 << 32)}")
     hold(lab, service, lambda: any(job.code is None for job in work))
+    garbage.wait(timeout=1800)
+    hostile.destroy()
+    dom0.poll(lambda: tmem.state_of(service, "hostile") is None, 900, "the hostile guest to be freed")
     for job in work:
         job.wait()
 

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""Measures swapping of twice the guest's free memory to tmem, to zram and to a disk as slow as an SSD: time, latency, events a page."""
+"""Measures swapping of twice the guest's memory to tmem, to zram and to a disk as slow as an SSD: time, latency, events a page."""
 
 import json
 
 from lib import ssd, swapbench, tmem
 
-SIZES = (156, 104)          # MiB: twice what the guest has free, and a third more than that
+MEMORY = 128
+SIZES = (256, 156, 104)     # MiB: twice the guest's memory, twice what it has free, and a third more than that
+DISK = 288                  # MiB to swap to
 TOUCHES = 10000
 POLL_GUEST_US, POLL_SERVICE_US = 20, 50     # the defaults, for a processor that is not emulated
 
 
 def scenario(lab):
     slower = ssd.slowdown(lab)
-    dom0 = lab.boot(customize=tmem.add_programs, disks=[ssd.disk(lab, "ssd", 256, slower)])
+    dom0 = lab.boot(customize=tmem.add_programs, disks=[ssd.disk(lab, "ssd", DISK, slower)])
     tmem.Domain(lab, dom0, options=f"poll-window-us={int(POLL_SERVICE_US * slower)}")
-    guest = tmem.guest(lab, memory=128, load=False, also=["swapbench"], modules=["lz4"], config=["tmem=1"]).create()
-    guest.run(f"insmod /root/tmem.ko disksize_mb=192 poll_us={int(POLL_GUEST_US * slower)}")
+    guest = tmem.guest(lab, memory=MEMORY, load=False, also=["swapbench"], modules=["lz4"], config=["tmem=1"]).create()
+    guest.run(f"insmod /root/tmem.ko disksize_mb={DISK} poll_us={int(POLL_GUEST_US * slower)}")
     tmem.connected(guest)
-    guest.run("echo lz4 > /sys/block/zram0/comp_algorithm; echo 192M > /sys/block/zram0/disksize")
+    guest.run(f"echo lz4 > /sys/block/zram0/comp_algorithm; echo {DISK}M > /sys/block/zram0/disksize")
     devices = {"tmem": "/dev/tmemswap0", "zram": "/dev/zram0", "disk": guest.plug_disk(dom0.disk("ssd"))}
     runs = {name: [run(guest, device, size) for size in SIZES] for name, device in devices.items()}
     figures = {"slowdown": slower, "disk_reads_per_second": ssd.reads_per_second(slower), "touches": TOUCHES, "sizes": SIZES, "runs": runs}

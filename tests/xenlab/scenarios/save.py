@@ -21,6 +21,8 @@ def scenario(lab):
     dom0.run(f"rm {image}")
     forgotten(lab, dom0, service, guest)
     rebooted(lab, dom0, service, guest)
+    for limit in ("suspend-grace = 5", "suspend-memory = 0%"):
+        kept_no_longer(lab, service, guest, limit)
     guest.destroy()
     dom0.poll(lambda: tmem.state_of(service, "g1") is None, 900, "the client of a destroyed guest to be freed")
 
@@ -54,11 +56,15 @@ def gone(lab, guest, what):
 
 
 def swapped_work_goes_on(lab, service, guest):
-    """Saved in the middle of swapping; after the restore the work ends with every word right."""
+    """Saved in the middle of swapping; after the restore the work ends with every word right. Its xl.cfg is gone by then: the agent
+    knows by the record of its uuid that it has tmem."""
     tmem.swap_on(guest)
     work = guest.start("pressure 90 1")
     service.dom0.poll(lambda: tmem.disk_stat(guest, "num_writes") > 2000, 900, "the guest to swap")
-    restore(guest, save(lab, service, guest))
+    image = save(lab, service, guest)
+    service.dom0.run(f"rm {guest.config_path}")
+    restore(guest, image)
+    service.dom0.write_file(guest.config_path, guest.config)
     work.wait(timeout=1800)
     for name in ("failed_reads", "failed_writes"):
         lab.equal(tmem.disk_stat(guest, name), 0, name)
@@ -105,6 +111,17 @@ def forgotten(lab, dom0, service, guest):
     restore(guest, image)
     gone(lab, guest, "a client that was forgotten")
     dom0.run(f"rm {image}")
+
+
+def kept_no_longer(lab, service, guest, limit):
+    """What a suspended guest may keep is bounded, by time and by memory."""
+    service.configure(f"{limit}\n")
+    diskio.write_random(guest, DISK, MEGABYTES)
+    image = guest.save()
+    service.dom0.poll(lambda: tmem.state_of(service, "g1") is None, 900, f"the suspended client to be freed by {limit}")
+    restore(guest, image)
+    gone(lab, guest, f"a client freed by {limit}")
+    service.dom0.run(f"rm {image}")
 
 
 def rebooted(lab, dom0, service, guest):
