@@ -462,6 +462,23 @@ TEST_F(XenGuests, OneGuestsNodesCostNoLookAtOthers) {
   EXPECT_EQ(service.registry.find(ClientId(kOther)), nullptr);
 }
 
+// nodes.md: 128 or 100 watches are all that a stock xenstored lets the service's domain have.
+TEST_F(XenGuests, AGuestCostsOneWatch) {
+  Life service(*this);
+  service.serve();
+  settle();
+  const size_t own = xen_.watches.size();
+  EXPECT_LE(own, 2u);
+  attach(kDomid);
+  connect(service, kDomid);
+  attach(kOther, "11234567-89ab-cdef-0123-456789abcdef");
+  connect(service, kOther);
+  EXPECT_EQ(xen_.watches.size(), own + 2);
+  xen_.remove("backend/tmem/" + std::to_string(kOther) + "/0");
+  settle();
+  EXPECT_EQ(xen_.watches.size(), own + 1);
+}
+
 TEST_F(XenGuests, EventsWithoutEndLeaveTheMainLoopToOthers) {
   Life service(*this);
   service.serve();
