@@ -109,7 +109,7 @@ static int tmem_channel_grant(struct tmem_channel *channel, domid_t to)
  * @channel: closed; its queue and order are set, the order as at every time before
  * @device: whose other end they are for
  *
- * Context: process, tmem_guest.lock held.
+ * Context: process, tmem_bus_lock held.
  * Return: 0 or a negative error number; tmem_channel_close() is due in either case.
  */
 int tmem_channel_open(struct tmem_channel *channel, struct xenbus_device *device)
@@ -140,7 +140,7 @@ int tmem_channel_open(struct tmem_channel *channel, struct xenbus_device *device
  *
  * Memory stays, for what is in flight, unless the backend still holds some of it.
  *
- * Context: process, tmem_guest.lock held.
+ * Context: process, tmem_bus_lock held.
  */
 void tmem_channel_close(struct tmem_channel *channel)
 {

@@ -5,7 +5,7 @@
  *
  * The backend's nodes are not trusted: each number is bounded here, once.
  *
- * Locking: all set-up and take-down under tmem_guest.lock.
+ * Locking: all set-up and take-down under tmem_bus_lock, which may have to wait for xenstore.
  */
 #include "bus_channel.h"
 
@@ -20,11 +20,13 @@
 
 #define TMEM_BUS_ASK_AGAIN_S 5u
 
+static DEFINE_MUTEX(tmem_bus_lock);
+
 static struct {
 	struct xenbus_device *device;
 	struct delayed_work ask_again;
 	bool suspended; /* we said so, and have not started over since */
-	u64 offered[2]; /* the nonce of the latest handshake */
+	struct tmem_identity offered; /* by the latest handshake */
 	u32 queues;
 	u32 order;
 	struct tmem_channel channel[TMEMIF_QUEUES_MAX];
@@ -60,17 +62,25 @@ static bool tmem_bus_word(const char *words, const char *key, u64 *value)
 	return false;
 }
 
-static u64 tmem_bus_service(struct xenbus_device *device, const char *key, u64 otherwise)
+/* Two numbers of what the service says; 0 for one that it does not say. */
+static int tmem_bus_service(struct xenbus_device *device, const char *key1, u64 *value1, const char *key2, u64 *value2)
 {
 	char *words = xenbus_read(XBT_NIL, device->otherend, TMEM_XS_SERVICE, NULL);
-	u64 value = otherwise;
 
 	if (IS_ERR(words))
-		return otherwise;
-	if (!tmem_bus_word(words, key, &value))
-		value = otherwise;
+		return PTR_ERR(words);
+	if (!tmem_bus_word(words, key1, value1))
+		*value1 = 0;
+	if (!tmem_bus_word(words, key2, value2))
+		*value2 = 0;
 	kfree(words);
-	return value;
+	return 0;
+}
+
+static int tmem_bus_identify(struct xenbus_transaction transaction, struct xenbus_device *device, struct tmem_identity who, bool suspended)
+{
+	return xenbus_printf(transaction, device->nodename, TMEM_XS_IDENTITY, "nonce=%016llx%016llx epoch=%llu suspended=%d",
+			     who.nonce[0], who.nonce[1], who.epoch, suspended);
 }
 
 static int tmem_bus_write_nodes(struct xenbus_device *device)
@@ -83,6 +93,7 @@ static int tmem_bus_write_nodes(struct xenbus_device *device)
 	queues = kzalloc(TMEMIF_QUEUES_MAX * 24, GFP_KERNEL);
 	if (!queues)
 		return -ENOMEM;
+	tmem_bus.offered = tmem_guest_identity();
 	for (i = 0; i < tmem_bus.queues; i++) {
 		struct tmem_channel *channel = &tmem_bus.channel[i];
 
@@ -97,16 +108,13 @@ static int tmem_bus_write_nodes(struct xenbus_device *device)
 		if (!error)
 			error = xenbus_printf(transaction, device->nodename, TMEM_XS_QUEUES, "%s", queues);
 		if (!error)
-			error = xenbus_printf(transaction, device->nodename, TMEM_XS_IDENTITY,
-					      "nonce=%016llx%016llx epoch=%llu suspended=0", tmem_guest.nonce[0],
-					      tmem_guest.nonce[1], tmem_guest.epoch);
+			error = tmem_bus_identify(transaction, device, tmem_bus.offered, false);
 		if (error) {
 			xenbus_transaction_end(transaction, 1);
 			break;
 		}
 		error = xenbus_transaction_end(transaction, 0);
 	} while (error == -EAGAIN);
-	memcpy(tmem_bus.offered, tmem_guest.nonce, sizeof(tmem_bus.offered));
 	kfree(queues);
 	return error;
 }
@@ -114,12 +122,15 @@ static int tmem_bus_write_nodes(struct xenbus_device *device)
 /* Numbers of queues and ring order are settled once: later connections must serve them as well. */
 static int tmem_bus_settle(struct xenbus_device *device)
 {
-	u64 queues_max = tmem_bus_service(device, "max-queues", 0);
-	u64 order_max = tmem_bus_service(device, "max-ring-order", 0);
+	u64 queues_max, order_max;
+	u32 queues, order;
+	int error;
 
-	u32 queues = tmem_bus.queues ?: (u32)min_t(u64, tmem_guest.front.config.queues_max, queues_max);
-	u32 order = tmem_bus.queues ? tmem_bus.order : (u32)min_t(u64, TMEMIF_RING_ORDER_DEFAULT, order_max);
-
+	error = tmem_bus_service(device, "max-queues", &queues_max, "max-ring-order", &order_max);
+	if (error)
+		return error;
+	queues = tmem_bus.queues ?: (u32)min_t(u64, tmem_guest.front.config.queues_max, queues_max);
+	order = tmem_bus.queues ? tmem_bus.order : (u32)min_t(u64, TMEMIF_RING_ORDER_DEFAULT, order_max);
 	if (!queues || queues > queues_max || order > order_max || order < TMEMIF_RING_ORDER_MIN)
 		return -EPROTO;
 	tmem_bus.queues = queues;
@@ -157,21 +168,24 @@ static void tmem_bus_connected(struct xenbus_device *device)
 	struct tmem_front_attachment attachment = {
 		.queues = tmem_bus.queues,
 		.ring_order = tmem_bus.order,
-		.resumed = tmem_bus_service(device, "resumed", 0) == 1,
 	};
+	u64 resumed, epoch;
 	int error;
 	u32 i;
 
 	if (device->state != XenbusStateInitialised)
 		return;
-	if (memcmp(tmem_bus.offered, tmem_guest.nonce, sizeof(tmem_bus.offered))) {
-		/* Given up since: the service has taken us for who we were, and what it has of them is not to be claimed. */
+	for (i = 0; i < tmem_bus.queues; i++)
+		attachment.memory[i] = tmem_bus.channel[i].memory;
+	error = tmem_bus_service(device, "resumed", &resumed, "epoch", &epoch);
+	if (!error) {
+		attachment.resumed = resumed == 1;
+		error = tmem_guest_attached(&attachment, &tmem_bus.offered, epoch);
+	}
+	if (error == -ESTALE) {
 		xenbus_switch_state(device, XenbusStateInitialising);
 		return;
 	}
-	for (i = 0; i < tmem_bus.queues; i++)
-		attachment.memory[i] = tmem_bus.channel[i].memory;
-	error = tmem_guest_attached(&attachment, tmem_bus_service(device, "epoch", 0));
 	if (error) {
 		xenbus_dev_fatal(device, error, "attaching to the service");
 		return;
@@ -191,13 +205,13 @@ static void tmem_bus_ask_again(struct work_struct *work)
 {
 	struct xenbus_device *device;
 
-	mutex_lock(&tmem_guest.lock);
+	mutex_lock(&tmem_bus_lock);
 	device = tmem_bus.device;
 	if (device && device->otherend && device->state == XenbusStateClosed &&
 	    tmem_front_read_state(&tmem_guest.front) != TMEM_FRONT_STATE_BROKEN &&
 	    xenbus_read_unsigned(device->otherend, TMEM_XS_ONLINE, 0))
 		xenbus_switch_state(device, XenbusStateInitialising);
-	mutex_unlock(&tmem_guest.lock);
+	mutex_unlock(&tmem_bus_lock);
 }
 
 /*
@@ -236,10 +250,10 @@ static void tmem_bus_part(struct xenbus_device *device)
 
 static void tmem_bus_changed(struct xenbus_device *device, enum xenbus_state state)
 {
-	/* No memory by swapping: that would wait for this connection, and giving it up would wait for the lock. */
+	/* No memory by swapping: that would wait for this connection. */
 	unsigned int scope = memalloc_noio_save();
 
-	mutex_lock(&tmem_guest.lock);
+	mutex_lock(&tmem_bus_lock);
 	switch (state) {
 	case XenbusStateInitWait:
 		tmem_bus_connect(device);
@@ -262,7 +276,7 @@ static void tmem_bus_changed(struct xenbus_device *device, enum xenbus_state sta
 	case XenbusStateReconfigured:
 		break;
 	}
-	mutex_unlock(&tmem_guest.lock);
+	mutex_unlock(&tmem_bus_lock);
 	memalloc_noio_restore(scope);
 }
 
@@ -270,12 +284,12 @@ static int tmem_bus_probe(struct xenbus_device *device, const struct xenbus_devi
 {
 	int error = 0;
 
-	mutex_lock(&tmem_guest.lock);
+	mutex_lock(&tmem_bus_lock);
 	if (tmem_bus.device)
 		error = -EBUSY;
 	else
 		tmem_bus.device = device;
-	mutex_unlock(&tmem_guest.lock);
+	mutex_unlock(&tmem_bus_lock);
 	if (!error)
 		xenbus_switch_state(device, XenbusStateInitialising); /* a module before us left it Closed */
 	return error;
@@ -283,13 +297,13 @@ static int tmem_bus_probe(struct xenbus_device *device, const struct xenbus_devi
 
 static TMEM_REMOVE_RESULT tmem_bus_remove(struct xenbus_device *device)
 {
-	mutex_lock(&tmem_guest.lock);
+	mutex_lock(&tmem_bus_lock);
 	tmem_guest_lost();
 	tmem_bus_part(device);
 	tmem_bus_close_channels();
 	tmem_bus.device = NULL;
 	tmem_bus.suspended = false;
-	mutex_unlock(&tmem_guest.lock);
+	mutex_unlock(&tmem_bus_lock);
 	TMEM_REMOVE_RETURN;
 }
 
@@ -299,11 +313,10 @@ static TMEM_REMOVE_RESULT tmem_bus_remove(struct xenbus_device *device)
  */
 static int tmem_bus_suspend(struct xenbus_device *device)
 {
-	mutex_lock(&tmem_guest.lock);
-	if (!xenbus_printf(XBT_NIL, device->nodename, TMEM_XS_IDENTITY, "nonce=%016llx%016llx epoch=%llu suspended=1",
-			   tmem_guest.nonce[0], tmem_guest.nonce[1], tmem_guest.epoch))
+	mutex_lock(&tmem_bus_lock);
+	if (!tmem_bus_identify(XBT_NIL, device, tmem_guest_identity(), true))
 		tmem_bus.suspended = true;
-	mutex_unlock(&tmem_guest.lock);
+	mutex_unlock(&tmem_bus_lock);
 	return 0;
 }
 
@@ -313,10 +326,10 @@ static int tmem_bus_suspend(struct xenbus_device *device)
  */
 static int tmem_bus_thawing(struct notifier_block *block, unsigned long event, void *data)
 {
-	mutex_lock(&tmem_guest.lock);
+	mutex_lock(&tmem_bus_lock);
 	if (tmem_bus.suspended)
 		tmem_guest_lost();
-	mutex_unlock(&tmem_guest.lock);
+	mutex_unlock(&tmem_bus_lock);
 	return NOTIFY_DONE;
 }
 
@@ -327,11 +340,11 @@ static struct notifier_block tmem_bus_resume_block = {
 /* A new domain, new grants: the handshake starts over when the backend is in InitWait. */
 static int tmem_bus_resume(struct xenbus_device *device)
 {
-	mutex_lock(&tmem_guest.lock);
+	mutex_lock(&tmem_bus_lock);
 	tmem_bus.suspended = false;
 	tmem_guest_lost();
 	tmem_bus_close_channels();
-	mutex_unlock(&tmem_guest.lock);
+	mutex_unlock(&tmem_bus_lock);
 	return 0;
 }
 
@@ -346,7 +359,7 @@ static void tmem_bus_awake(struct xenbus_watch *watch, const char *path, const c
 	struct xenbus_device *device;
 	char *backend;
 
-	mutex_lock(&tmem_guest.lock);
+	mutex_lock(&tmem_bus_lock);
 	device = tmem_bus.device;
 	if (tmem_bus.suspended)
 		tmem_guest_lost(); /* it is already, unless the suspend was called off before the processors stopped */
@@ -359,7 +372,7 @@ static void tmem_bus_awake(struct xenbus_watch *watch, const char *path, const c
 			rebind = device;
 		kfree(backend);
 	}
-	mutex_unlock(&tmem_guest.lock);
+	mutex_unlock(&tmem_bus_lock);
 	if (rebind && device_reprobe(&rebind->dev))
 		pr_warn_ratelimited("the device of the restored domain cannot be taken up\n");
 }

@@ -8,7 +8,7 @@
  *   lost      the front makes callers wait, for tmem_reconnect_s seconds at most
  *   given up  then everything is answered TMEM_FRONT_CLOSED; a later connection claims nothing of before (new nonce)
  *
- * Lock order: tmem_guest.lock (process context, may sleep), then what the front takes.
+ * Lock order: the bus's (process context, held over a handshake), tmem_guest.lock (process context), what the front takes.
  */
 #ifndef TMEM_GUEST_H
 #define TMEM_GUEST_H
@@ -26,12 +26,22 @@
 #define TMEM_POOLS_MAX 128u
 
 /**
+ * struct tmem_identity - what claims the pools of an earlier connection
+ * @nonce: random; new after every close
+ * @epoch: told by the service
+ */
+struct tmem_identity {
+	u64 nonce[2];
+	u64 epoch;
+};
+
+/**
  * struct tmem_guest - this guest as a client of the service
  * @front: see tmem_front.h
  * @front_memory: given to @front at init
- * @lock: guards everything below, and the order of attach, lost and close
- * @nonce: random; claims the pools of an earlier connection; new after every close
- * @epoch: to present at the next handshake, told by the service
+ * @lock: guards everything below, and the order of attach, lost and close. Nobody waits for xenstore with it: a lost connection can be
+ *        given up also where xenstore does not answer
+ * @identity: what the next handshake presents
  * @connected: tells the hooks of a new connection; not under @lock, because they wait for answers
  * @give_up: runs when a lost connection did not come back in time
  * @give_up_wq: for it alone: whoever waits for memory may wait for the connection to be given up
@@ -40,8 +50,7 @@ struct tmem_guest {
 	struct tmem_front front;
 	void *front_memory;
 	struct mutex lock;
-	u64 nonce[2];
-	u64 epoch;
+	struct tmem_identity identity;
 	struct work_struct connected;
 	struct delayed_work give_up;
 	unsigned long lost_at;
@@ -56,8 +65,9 @@ static inline bool tmem_guest_is_connected(void)
 	return tmem_front_read_state(&tmem_guest.front) == TMEM_FRONT_STATE_CONNECTED;
 }
 
-/* module.c: what the bus tells, under tmem_guest.lock. */
-int tmem_guest_attached(const struct tmem_front_attachment *attachment, u64 epoch);
+/* module.c: what the bus asks and tells. */
+struct tmem_identity tmem_guest_identity(void);
+int tmem_guest_attached(const struct tmem_front_attachment *attachment, const struct tmem_identity *offered, u64 epoch);
 void tmem_guest_lost(void);
 void tmem_guest_closed(void);
 

@@ -40,26 +40,41 @@ static const struct tmem_front_owner_ops tmem_guest_ops = {
 	.broken = tmem_guest_broken,
 };
 
+/* What a handshake is to present. Context: process. */
+struct tmem_identity tmem_guest_identity(void)
+{
+	struct tmem_identity identity;
+
+	mutex_lock(&tmem_guest.lock);
+	identity = tmem_guest.identity;
+	mutex_unlock(&tmem_guest.lock);
+	return identity;
+}
+
 /**
  * tmem_guest_attached() - a handshake is complete
  * @attachment: the rings
+ * @offered: what it presented
  * @epoch: for the next one
  *
- * Context: process, tmem_guest.lock held.
- * Return: 0 or a negative error number, then nothing is attached.
+ * Context: process.
+ * Return: 0 or a negative error number, then nothing is attached. -ESTALE: we have given up since, and the service has taken us for who
+ * we were; what it has of them is not to be claimed.
  */
-int tmem_guest_attached(const struct tmem_front_attachment *attachment, u64 epoch)
+int tmem_guest_attached(const struct tmem_front_attachment *attachment, const struct tmem_identity *offered, u64 epoch)
 {
-	int error;
+	int error = -ESTALE;
 
-	lockdep_assert_held(&tmem_guest.lock);
-	error = tmem_front_attach(&tmem_guest.front, attachment);
-	if (error)
-		return error;
-	tmem_guest.epoch = epoch;
-	cancel_delayed_work(&tmem_guest.give_up);
-	schedule_work(&tmem_guest.connected);
-	return 0;
+	mutex_lock(&tmem_guest.lock);
+	if (!memcmp(offered->nonce, tmem_guest.identity.nonce, sizeof(offered->nonce)))
+		error = tmem_front_attach(&tmem_guest.front, attachment);
+	if (!error) {
+		tmem_guest.identity.epoch = epoch;
+		cancel_delayed_work(&tmem_guest.give_up);
+		schedule_work(&tmem_guest.connected);
+	}
+	mutex_unlock(&tmem_guest.lock);
+	return error;
 }
 
 static void tmem_guest_connected(struct work_struct *work)
@@ -83,32 +98,39 @@ static bool tmem_guest_is_patient(void)
 /**
  * tmem_guest_lost() - the connection is gone, perhaps to come back
  *
- * Context: process, tmem_guest.lock held.
+ * Context: process.
  */
 void tmem_guest_lost(void)
 {
+	mutex_lock(&tmem_guest.lock);
+	if (tmem_guest_is_connected()) {
+		tmem_front_lost(&tmem_guest.front);
+		tmem_guest.lost_at = jiffies;
+		tmem_guest_give_up_later();
+	}
+	mutex_unlock(&tmem_guest.lock);
+}
+
+/* A page whose put was cut off may be older in the service than its reader expects; so what is there must never be claimed. */
+static void tmem_guest_close(void)
+{
 	lockdep_assert_held(&tmem_guest.lock);
-	if (tmem_front_read_state(&tmem_guest.front) != TMEM_FRONT_STATE_CONNECTED)
-		return;
-	tmem_front_lost(&tmem_guest.front);
-	tmem_guest.lost_at = jiffies;
-	tmem_guest_give_up_later();
+	tmem_front_close(&tmem_guest.front);
+	get_random_bytes(tmem_guest.identity.nonce, sizeof(tmem_guest.identity.nonce));
+	tmem_guest.identity.epoch = 0;
+	tmem_hooks_closed();
 }
 
 /**
  * tmem_guest_closed() - nothing of before is to be had any more
  *
- * A page whose put was cut off may be older in the service than its reader expects; so what is there must never be claimed.
- *
- * Context: process, tmem_guest.lock held.
+ * Context: process.
  */
 void tmem_guest_closed(void)
 {
-	lockdep_assert_held(&tmem_guest.lock);
-	tmem_front_close(&tmem_guest.front);
-	get_random_bytes(tmem_guest.nonce, sizeof(tmem_guest.nonce));
-	tmem_guest.epoch = 0;
-	tmem_hooks_closed();
+	mutex_lock(&tmem_guest.lock);
+	tmem_guest_close();
+	mutex_unlock(&tmem_guest.lock);
 }
 
 static void tmem_guest_give_up(struct work_struct *work)
@@ -120,7 +142,7 @@ static void tmem_guest_give_up(struct work_struct *work)
 		tmem_guest_give_up_later();
 	} else {
 		pr_warn("the service did not come back within %lu seconds\n", (jiffies - tmem_guest.lost_at) / HZ);
-		tmem_guest_closed();
+		tmem_guest_close();
 	}
 out:
 	mutex_unlock(&tmem_guest.lock);
@@ -154,7 +176,7 @@ static int tmem_front_setup(void)
 	mutex_init(&tmem_guest.lock);
 	INIT_WORK(&tmem_guest.connected, tmem_guest_connected);
 	INIT_DELAYED_WORK(&tmem_guest.give_up, tmem_guest_give_up);
-	get_random_bytes(tmem_guest.nonce, sizeof(tmem_guest.nonce));
+	get_random_bytes(tmem_guest.identity.nonce, sizeof(tmem_guest.identity.nonce));
 	return 0;
 }
 
