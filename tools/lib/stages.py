@@ -20,7 +20,7 @@ EXPLORED_FOURS = (5, 50, 2000)
 FOURS_PARTS = (200, 100, 1)  # one of so many parts of what there is
 SIM_SECONDS = (1800, 1800, 86400)
 # What of the lab is run without --all.
-LAB_SCENARIOS = ["boot", "grants"]
+LAB_SCENARIOS = ["boot", "grants", "hello-domain"]
 
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1:detect_stack_use_after_return=1",

@@ -40,7 +40,7 @@ class Guest(Agent):
         self.domid = None
         self.config_path = f"/etc/xen/{name}.cfg"
         lines = [f'name="{name}"', f'type="{type}"', f'kernel="{_inside(kernel)}"', f'ramdisk="{_inside(initrd)}"',
-                 f"memory={memory}", f"vcpus={vcpus}", f'extra="console=hvc0 quiet panic=-1 {QUICK} {cmdline}"', 'on_crash="destroy"']
+                 f"memory={memory}", f"vcpus={vcpus}", f'extra="console=hvc0 quiet panic=-1 {QUICK} sysrq_always_enabled {cmdline}"', 'on_crash="destroy"']
         if type == "pvh":
             lines.append('tsc_mode="native"')   # without it the emulated CPU would have to intercept rdtsc
         self.config = "".join(f"{line}\n" for line in [*lines, *config])

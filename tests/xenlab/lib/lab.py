@@ -53,6 +53,16 @@ class Lab:
         if self.machine:
             self.machine.stop()
 
+    def last_words(self):
+        """Has every guest say on its console what it waits for and what memory it has: for whoever reads why a scenario failed."""
+        try:
+            for name in self.dom0.domains() if self.machine else ():
+                for key in "mw" if name != "Domain-0" else "":
+                    self.dom0.xl(f"sysrq {name} {key}", timeout=30, check=False)
+                    self.dom0.run("sleep 2", timeout=30)
+        except LabError:
+            pass    # dom0 does not answer either
+
     # --- domains -------------------------------------------------------------------------------------------------------------
 
     def kernel(self, series):

@@ -38,6 +38,8 @@ class Scenario:
         except Exception:  # pylint: disable=broad-exception-caught
             result, reason = "failed", traceback.format_exc()
         seconds = time.monotonic() - started
+        if result == "failed":
+            lab.last_words()
         if keep and lab.machine:
             input(f"{self.name} {result}; the machine is kept running. Logs: {out}. Press Enter to end it. ")
         lab.stop()

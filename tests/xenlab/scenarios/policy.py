@@ -11,7 +11,7 @@ WAYS = ["xl create any.cfg", "xl create -p ./any.cfg", "xl create -f any.cfg", "
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs)
     service = tmem.Service(lab, dom0)
-    plain = lab.guest("g1", memory=96, cmdline="sysrq_always_enabled").config
+    plain = lab.guest("g1", memory=96).config
     dom0.write_file("/srv/guests/any.cfg", plain + "tmem=1\ntmem_weight=11\n")
     dom0.write_file("/srv/guests/none.cfg", plain)
     ways(dom0)
