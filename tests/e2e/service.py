@@ -54,12 +54,16 @@ class Service:
     def command(self, *options):
         return [program("xen-tmemd"), "--config", self.path("tmem.conf"), *options]
 
+    def surroundings(self):
+        """What else it is started with."""
+        return {}
+
     def start(self, *options):
         """With --supervise the supervisor is the parent, so that the service may die; else the service itself."""
         options = options or ("--no-supervisor",)
         self.write_config()
         with open(self.path("log"), "ab") as log:
-            self.process = subprocess.Popen(self.command(*options), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command(*options), stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self.surroundings())
         self.wait_ready()
         return self
 
