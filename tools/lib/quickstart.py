@@ -15,12 +15,12 @@ import tempfile
 import time
 
 MIB = 1 << 20
-BUDGET = 16 * MIB
+BUDGET_MIB = 16
 # Each guest works on another kind of files. A tree with too little in it is replaced by all of /usr.
 TREES = [("alice", "/usr/include"), ("bob", "/usr/share"), ("carol", "/usr/lib")]
 CONFIG = "memory = 192M\nmemory-max = 512M\nshards = 2\nlog-level = warning\nmemfd-socket = {0}/memfd.sock\ncontrol-socket = {0}/control.sock\n"
 PATIENCE_S = 300  # for any one step; far above what is needed
-FAULTS_BEFORE_KILL = 2000  # of each guest: enough that all of them have pages in the service
+FAULTS_BEFORE_KILL_PER_MIB = 128  # of each guest: enough that all of them have pages in the service
 
 
 class Failed(Exception):
@@ -28,8 +28,9 @@ class Failed(Exception):
 
 
 class Show:
-    def __init__(self, build, top):
-        self.build, self.top = build, top
+    def __init__(self, build, top, budget_mib):
+        self.build, self.top, self.budget = build, top, budget_mib * MIB
+        self.faults_before_kill = budget_mib * FAULTS_BEFORE_KILL_PER_MIB
         os.makedirs(os.path.join(top, "build"), exist_ok=True)
         self.folder = tempfile.mkdtemp(prefix="quickstart-", dir=os.path.join(top, "build"))
         # a Unix socket's path is short, and the tree's may be long
@@ -79,7 +80,7 @@ class Show:
         base = os.path.join(self.folder, name)
         with open(base + ".json", "wb") as out, open(base + ".progress", "wb") as err:
             self.guests[name] = subprocess.Popen(
-                [self.program("tmem-guest"), "--name", name, "--tree", tree, "--budget", str(BUDGET), "--progress", "--json", *options],
+                [self.program("tmem-guest"), "--name", name, "--tree", tree, "--budget", str(self.budget), "--progress", "--json", *options],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
 
     def last_line(self, name):
@@ -142,14 +143,14 @@ class Screen:
         self.drawn = 0
 
 
-def read_once(tree):
+def read_once(tree, bytes_max):
     """Reads what a guest will work on, so that both runs find the files in the same state. Gives the bytes read."""
     total = 0
     for folder, folders, names in os.walk(tree):
         folders.sort()
         for name in sorted(names):
             path = os.path.join(folder, name)
-            if total > 4 * BUDGET or not os.path.isfile(path) or os.path.islink(path):
+            if total > bytes_max or not os.path.isfile(path) or os.path.islink(path):
                 continue
             try:
                 with open(path, "rb") as f:
@@ -159,10 +160,10 @@ def read_once(tree):
     return total
 
 
-def choose_trees():
+def choose_trees(budget):
     chosen = []
     for name, tree in TREES:
-        chosen.append((name, tree if os.path.isdir(tree) and read_once(tree) > 2 * BUDGET else "/usr"))
+        chosen.append((name, tree if os.path.isdir(tree) and read_once(tree, 4 * budget) > 2 * budget else "/usr"))
     return chosen
 
 
@@ -177,7 +178,7 @@ def run_with_tmem(show, trees):
         if time.monotonic() - last_look > 0.5:
             last_look = time.monotonic()
             fullest = fuller(show, fullest)
-        if killed is None and all(show.faults(name) > FAULTS_BEFORE_KILL for name in show.guests) and len(show.running()) == len(trees):
+        if killed is None and all(show.faults(name) > show.faults_before_kill for name in show.guests) and len(show.running()) == len(trees):
             screen.erase()
             killed = kill_service(show)
         time.sleep(0.05)
@@ -257,7 +258,7 @@ def check(with_tmem, with_file):
 
 
 def run(show, keep):
-    trees = choose_trees()
+    trees = choose_trees(show.budget)
     print("== start xen-tmemd, and three guests whose memory is four times what they may use", flush=True)
     show.start_service()
     with_tmem, fullest = run_with_tmem(show, trees)
@@ -277,10 +278,11 @@ def main():
     parser = argparse.ArgumentParser(prog="tools/quickstart")
     parser.add_argument("--build", required=True)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--budget", type=int, default=BUDGET_MIB, help="MiB that a guest may use: a test of this show has less time")
     parser.add_argument("--before", type=int, default=0, help="seconds that installing and building took")
     options = parser.parse_args()
     top = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
-    show, status = Show(os.path.join(top, options.build), top), 1
+    show, status = Show(os.path.join(top, options.build), top, options.budget), 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     start = time.monotonic()
     try:
