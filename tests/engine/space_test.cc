@@ -127,6 +127,42 @@ TEST_P(Space, EqualPagesOfAGroupAreKeptOnceAndOutliveEachOther) {
   EXPECT_LT(engine_->stats().bytes_live, 1000u);
 }
 
+TEST_P(Space, WithCompressionOffAPageIsKeptWholeAndOnAgainItIsPacked) {
+  ClientPolicy raw;
+  raw.compress = false;
+  const ClientId c = client_with_pool(1, kPersistent, raw);
+  ASSERT_EQ(put(c, handle_of(0, 1, 1), 5), Status::kOk);
+  EXPECT_EQ(space(c).bytes_compressed, kPageBytes);
+  EXPECT_EQ(ops(c).put_raw, 1u);
+  EXPECT_EQ(get(c, handle_of(0, 1, 1), 5), Status::kOk);
+
+  ASSERT_EQ(engine_->set_policy(c, {}), Status::kOk);
+  EXPECT_EQ(space(c).bytes_compressed, kPageBytes) << "what is kept stays as it is";
+  ASSERT_EQ(put(c, handle_of(0, 1, 2), 6), Status::kOk);
+  EXPECT_LE(space(c).bytes_compressed, kPageBytes + kCompressedBytesMax);
+  ASSERT_EQ(put(c, handle_of(0, 1, 1), 5), Status::kOk);
+  EXPECT_LE(space(c).bytes_compressed, 2 * kCompressedBytesMax);
+  EXPECT_EQ(ops(c).put_raw, 1u);
+
+  ASSERT_EQ(engine_->set_policy(c, raw), Status::kOk);
+  ASSERT_EQ(put(c, handle_of(0, 1, 1), 5), Status::kOk);
+  EXPECT_EQ(ops(c).put_raw, 2u);
+  ASSERT_EQ(engine_->put(c, handle_of(0, 1, 3), SameFilled{7}), Status::kOk);
+  EXPECT_EQ(ops(c).put_raw, 2u) << "a word is a word";
+  for (const uint32_t index : {1u, 2u}) EXPECT_EQ(get(c, handle_of(0, 1, index), index + 4), Status::kOk);
+}
+
+TEST_P(Space, WithCompressionOffEqualPagesAreKeptWholeToo) {
+  ClientPolicy policy;
+  policy.dedup_group = 7;
+  policy.compress = false;
+  const ClientId c = client_with_pool(1, kEphemeral, policy);
+  for (uint32_t i = 0; i < 3; ++i) ASSERT_EQ(put(c, handle_of(0, 1, i), 5), Status::kOk);
+  EXPECT_GE(engine_->stats().bytes_live, kPageBytes);
+  EXPECT_LT(engine_->stats().bytes_live, 2 * kPageBytes);
+  for (uint32_t i = 0; i < 3; ++i) EXPECT_EQ(get(c, handle_of(0, 1, i), 5), Status::kOk) << i;
+}
+
 // A page whose LZ4 block is about so many bytes.
 Page page_of_size(uint64_t tag, uint32_t bytes) {
   Page page = noise_of(tag);
