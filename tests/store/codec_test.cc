@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "store/cpu/kernels.h"
 #include "support/page_source.h"
@@ -82,6 +84,19 @@ TEST(Kernels, EveryOneThatRunsHereAgreesWithTheGenericOne) {
   }
   EXPECT_GE(families, 1);
   EXPECT_EQ(cpu::runnable()[0], &cpu::best());
+}
+
+TEST(Kernels, EveryFamilyThatThisCpuHasIsBuiltInAndTheWidestIsTaken) {
+  std::vector<std::string> wanted;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f")) wanted.push_back("avx512");
+  if (__builtin_cpu_supports("avx2")) wanted.push_back("avx2");
+#endif
+  wanted.push_back("generic");
+  std::vector<std::string> found;
+  for (const cpu::Kernels* const* at = cpu::runnable(); *at != nullptr; ++at) found.push_back((*at)->name);
+  EXPECT_EQ(found, wanted);
+  EXPECT_EQ(cpu::best().name, wanted[0]);
 }
 
 TEST(Compressor, GivesAPageBackByteForByte) {

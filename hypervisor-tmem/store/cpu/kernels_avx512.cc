@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#ifndef __AVX512F__
+#error "needs -mavx512f: else this is the generic family under another name"
+#endif
 #include "store/cpu/kernels_body.h"
 
 namespace tmem::cpu {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The kernels' source, compiled once per CPU family: the including file says the family by its compiler flags and by
-// TMEM_KERNELS, the name of the table. XXH3 picks its vector code by the same flags.
+// The kernels' source, compiled once per CPU family: the including file says the family by its compiler flags. XXH3 picks its
+// vector code by the same.
 #pragma once
 
 #define XXH_INLINE_ALL
