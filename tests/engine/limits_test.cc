@@ -65,6 +65,26 @@ TEST(LimitsOfAll, EightClientsCannotTakeEveryPool) {
   EXPECT_EQ(engine.check_invariants(), "");
 }
 
+TEST(LimitsOfAll, OneMemberTooManyOfASharedPoolIsRefusedUntilOneLeaves) {
+  HeapMemory memory(64);
+  auto made = Engine::create(memory, EngineConfig{uint64_t{16} << 20, true});
+  ASSERT_TRUE(made.ok());
+  Engine& engine = *made.value();
+  const Uuid uuid = uuid_of(9);
+  const auto join = [&](uint32_t id) { return engine.join_pool(ClientId(id), PoolId(4), kShared, uuid); };
+  for (uint32_t id = 1; id <= kSharersMax + 1; ++id) {
+    ASSERT_EQ(engine.attach(ClientId(id), {}, {}, true), Status::kOk);
+    ASSERT_EQ(engine.authorise(ClientId(id), uuid, true), Status::kOk);
+    ASSERT_EQ(join(id), id <= kSharersMax ? Status::kOk : Status::kNoPoolSlots) << id;
+  }
+  EXPECT_TRUE(engine.pools(ClientId(kSharersMax + 1)).value().empty()) << "nothing of its own instead";
+  EXPECT_EQ(engine.pools(ClientId(1)).value().at(0).sharers, kSharersMax);
+  EXPECT_EQ(join(1), Status::kOk) << "who is a member already is not one more";
+  ASSERT_EQ(engine.leave_pool(ClientId(2), PoolId(4)), Status::kOk);
+  EXPECT_EQ(join(kSharersMax + 1), Status::kOk);
+  EXPECT_EQ(engine.check_invariants(), "");
+}
+
 TEST_P(Limits, PoolsCountAgainstTheCapByWhatTheyTake) {
   ClientPolicy policy;
   policy.cap_pages = 10;
