@@ -85,7 +85,7 @@ TEST(LimitedLog, SourcesThatAreQuietAreForgottenSoThatNewOnesHaveTheirOwn) {
   EXPECT_NE(pipe.drain().find("lines withheld source=guest-7 lines=1\n"), std::string::npos);
 }
 
-TEST(LogLimit, ABurstThenOneForEachRefillAndTheRestIsCounted) {
+TEST(LogLimit, OldDefect_9_2_7_ABurstThenOneForEachRefillAndTheRestIsCounted) {
   LogLimit limit;
   for (uint32_t i = 0; i < LogLimit::kBurst; ++i) EXPECT_TRUE(limit.allow(0));
   EXPECT_FALSE(limit.allow(0));
@@ -225,7 +225,7 @@ TEST(Monitor, MemoryIsLowBeforeItIsFullAndIsToldOnce) {
   EXPECT_THAT(kinds(85, 0), testing::ElementsAre(Kind::kMemoryOk));
 }
 
-TEST(Monitor, OldDefect_9_2_7_RefusedPutsAndCorruptPagesAreToldWithTheirNumberAndClient) {
+TEST(Monitor, RefusedPutsAndCorruptPagesAreToldWithTheirNumberAndClient) {
   Monitor monitor;
   const ClientId id(5);
   ShardSample shard{0, 100, 0, {{id, 2, 0, 0, 0}}};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Defects of the old hypervisor tmem that this design could have again, one test each. 9.2: XSA-15 and what followed; 9.3: found
 // by reading its last release. What has another shape here is in defects_analogues_test.cc. Nothing in an engine of one thread
-// that does no I/O is like log lines (9.2.7: tests/daemon, tests/e2e), copies that fail (9.2.10: tests/transport, the lab) and
-// the order of locks (9.2.12: the concurrent tests under TSan).
+// that does no I/O is like log lines (9.2.7: tests/daemon, tests/e2e), copies that fail (9.2.10: tests/transport, the lab), the
+// order of locks (9.2.12: the concurrent tests under TSan) and what the tool made of an answer (9.3.12, 9.3.13: tests/tools).
 #include "engine/engine_fixture.h"
 
 #include <algorithm>

@@ -89,7 +89,7 @@ TEST_F(TmemctlList, AnEmptyServiceIsAnEmptyList) {
   EXPECT_TRUE(run_tool(service, {"list", "--json"}).json()["clients"].empty());
 }
 
-TEST_F(TmemctlList, ThousandsOfPoolsAreListedWithoutALoss) {
+TEST_F(TmemctlList, OldDefect_9_3_13_ThousandsOfPoolsAreListedWithoutALoss) {
   control::Client& big = service.add_client(11, "big");
   for (uint32_t i = 0; i < 20000; i++) FakeService::add_pool(big, i, true).mutable_ops()->set_put_stored(uint64_t{1} << 60);
   Ran ran = run_tool(service, {"list", "big", "--json"});

@@ -33,7 +33,7 @@ TEST_F(TmemctlPolicy, SetsEverythingThatIsNamed) {
   EXPECT_EQ(policy(1).weight(), 300u);
 }
 
-TEST_F(TmemctlPolicy, AWeightForAllChangesOnlyTheWeightOfEach) {
+TEST_F(TmemctlPolicy, OldDefect_9_3_12_AWeightForAllChangesOnlyTheWeightOfEach) {
   EXPECT_EQ(run_tool(service, {"set", "-a", "weight=50"}).status, 0);
   EXPECT_EQ(policy(0).weight(), 50u);
   EXPECT_TRUE(policy(0).compress());

@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include <string>
+
 #include "channel_suite.h"
 
 namespace tmem {
@@ -59,6 +61,17 @@ TEST(MemfdHostile, APunchedHoleReadsAsZeroesAndIsNoRequest) {
   EXPECT_EQ(backend.stats().requests_malformed, 1u);
 }
 
+TEST(MemfdRegionTest, OldDefect_9_2_10_ARegionThatCannotBeMappedIsRefused) {
+  const auto region = MemfdRegion::create(1, kOrder);
+  ASSERT_TRUE(region);
+  const std::string path = "/proc/self/fd/" + std::to_string(region->fd());
+  FileDescriptor read_only(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(read_only.valid());
+  EXPECT_FALSE(MemfdRegion::adopt(std::move(read_only), 1, kOrder));
+  EXPECT_FALSE(MemfdRegion::adopt(FileDescriptor(), 1, kOrder));
+  EXPECT_TRUE(MemfdRegion::adopt(duplicate(region->fd()), 1, kOrder)) << "the same, with all that it takes";
+}
+
 TEST(MemfdRegionTest, IsAdoptedOnlyIfItIsOneOfOurs) {
   const auto region = MemfdRegion::create(2, kOrder);
   ASSERT_TRUE(region);
@@ -67,7 +80,6 @@ TEST(MemfdRegionTest, IsAdoptedOnlyIfItIsOneOfOurs) {
   ASSERT_TRUE(again);
   EXPECT_EQ(*static_cast<char*>(again->queue(1)), 7);
   EXPECT_FALSE(MemfdRegion::adopt(duplicate(region->fd()), 1, kOrder)) << "another size";
-  EXPECT_FALSE(MemfdRegion::adopt(FileDescriptor(), 2, kOrder));
   FileDescriptor unsealed(::memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   ASSERT_EQ(::ftruncate(unsealed.get(), static_cast<off_t>(MemfdRegion::bytes(2, kOrder))), 0);
   EXPECT_FALSE(MemfdRegion::adopt(std::move(unsealed), 2, kOrder));
