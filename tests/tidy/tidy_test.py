@@ -132,7 +132,33 @@ class Tidy(unittest.TestCase):
                           "hypervisor-tmem/store/a.h:2", "arena_thing", "--rule", "cpp-names")
         self.assert_finds({"hypervisor-tmem/store/a.h": MIT + "inline constexpr int page_bytes = 4;\n"},
                           "hypervisor-tmem/store/a.h:2", "page_bytes", "--rule", "cpp-names")
+        for head in ("static int readPage(int a)", "void Engine::ReadPage()"):
+            self.assert_finds({"tools/x/a.cc": MIT + head + " {\n}\n"}, "tools/x/a.cc:2", "eadPage", "--rule", "functions")
         self.assert_finds({"tools/x/BadName.cc": MIT}, "tools/x/BadName.cc:1", "BadName.cc", "--rule", "file-names")
+
+    def test_constructors_tests_and_names_of_others_are_no_functions_of_ours(self):
+        self.assert_clean({"tools/x/a.cc": MIT + "class PageList {\n public:\n  PageList() {}\n  ~PageList() {}\n  bool operator==(int) { return 1; }\n};\n"
+                                           "PageList make(int a) { return PageList(a); }\nTEST(Pages, AreRead) {\n  RunAll();\n}\n"
+                                           "struct T : testing::Test {\n  void SetUp() override {}\n};\nMACRO_OF_OTHERS(a, b)\n{\n}\n"}, "--rule", "functions")
+
+    def test_private_members_end_in_an_underscore(self):
+        good = ["int a_;", "int a_ = f(1);", "std::map<int, std::function<void(int)>> a_{};", "char a_[4][kMax];", "uint32_t a_ : 3;", "static int made;",
+                "static constexpr int kMax = 4;", "using List = int;", "friend class Other;", "enum class Kind { kOne, kTwo };", "class Forward;",
+                "struct Open {\n  int a;\n};", "int f(int a) const;", "int f() { int a; return a; }", "A() : a_{1} {}"]
+        self.assert_clean({"a.h": MIT + "class A final : public B {\n public:\n  int open;\n private:\n  " + "\n  ".join(good) + "\n};\nstruct C {\n  int a;\n};\n"},
+                          "--rule", "members")
+        for bad in ("int a;", "int a = f(1);", "std::map<int, std::function<void(int)>> a{};", "std::map<int, std::list<int>::iterator> a;", "char a[4][kMax];", "uint32_t a : 3;", "Other& a;", "int b_, a;"):
+            for place in ("class A {\n  ", "struct A {\n private: "):
+                self.assert_finds({"a.h": MIT + place + bad + "\n  void f() {}\n};\n"}, "a.h:3", "private member a", "--rule", "members")
+            self.assert_finds({"a.h": MIT + "class A {\n  A() : b_{1} {}\n  struct C {\n    int d;\n  };\n  " + bad + "\n};\n"},
+                              "a.h:7", "private member a", "--rule", "members")
+
+    def test_linux_words_stand_only_where_its_hooks_are_translated(self):
+        gpl = "// SPDX-License-Identifier: GPL-2.0-only\n"
+        for bad in ("int (*store)(int page);", "static int tmem_pool_load(int page)", "struct folio *folio_of;"):
+            self.assert_finds({"guest-shim/linux/pool.c": gpl + bad + "\n"}, "guest-shim/linux/pool.c:2", "Linux's word", "--rule", "linux-words")
+            self.assert_clean({"guest-shim/linux/hooks.h": gpl + bad + "\n", "hypervisor-tmem/store/a.cc": MIT + bad + "\n"}, "--rule", "linux-words")
+        self.assert_clean({"guest-shim/core/a.c": DUAL + "int a = tmem_load_once(&b); // a load\nsmp_store_release(&a, 1);\n"}, "--rule", "linux-words")
 
     def test_a_folder_without_a_readme_is_found(self):
         self.assert_finds({"hypervisor-tmem/store/a.cc": MIT}, "hypervisor-tmem/store/a.cc:1", "no README.md", "--rule", "readmes")

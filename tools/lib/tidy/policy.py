@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the house wants, as tables. A rule is changed here; how it is checked stands in the rules_*.py files."""
+import re
 
 FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 60
@@ -118,3 +119,12 @@ C_PREFIXES = [
     ("proto/tmem/", ("tmem_", "tmemif_")),
     ("guest-shim/core/", ("tmem_", "lazy_")),
 ]
+
+# Function names that others chose: what they call must bear them.
+FOREIGN_FUNCTIONS = {"SetUp", "TearDown", "PrintTo", "LLVMFuzzerTestOneInput"}
+
+# Linux's names for what it asks of us: as whole words, or at the end of a function of ours. Loads and stores of memory are
+# tmem_load_once() and the like.
+LINUX_WORDS = re.compile(r"\b(?:tmem_\w+_)?(?:store|load|invalidate|folio)\b")
+LINUX_WORDS_BANNED = ("proto/", "guest-shim/core/", "guest-shim/linux/")
+LINUX_WORDS_ALLOWED = ("guest-shim/linux/hook",)

@@ -105,13 +105,17 @@ _SCOPE = re.compile(r"\b(namespace|class|struct|union|enum)\b[^()=]*$|\bextern\s
 _CONTROL = re.compile(r"^\s*(if|for|while|switch|do|else|return)\b")
 
 
+def plain_c(code):
+    """Code without directives and attributes, line numbers kept."""
+    code = re.sub(r"^[ \t]*#(?:\\\n|[^\n])*", lambda m: "\n" * m.group(0).count("\n"), code, flags=re.M)
+    return re.sub(r"\b(__attribute__\s*\(\(.*?\)\)|alignas\s*\([^()]*(\([^()]*\))?[^()]*\))|\[\[[^\]]*\]\]",
+                  lambda m: "\n" * m.group(0).count("\n"), code, flags=re.S)
+
+
 def c_functions(code):
     """A brace whose statement holds a parameter list, opened at namespace or class level, starts a function."""
-    code = re.sub(r"^[ \t]*#(?:\\\n|[^\n])*", lambda m: "\n" * m.group(0).count("\n"), code, flags=re.M)
-    code = re.sub(r"\b(__attribute__\s*\(\(.*?\)\)|alignas\s*\([^()]*(\([^()]*\))?[^()]*\)|\[\[[^\]]*\]\])",
-                  lambda m: "\n" * m.group(0).count("\n"), code, flags=re.S)
     stack, statement, statement_line, line = [], "", 1, 1
-    for char in code:
+    for char in plain_c(code):
         if char == "\n":
             line += 1
         if char == "{":
@@ -148,6 +152,46 @@ def _brace_kind(stack, statement):
         case = re.search(r"\(\s*(\w+)\s*,\s*(\w+)", statement)
         name = f"{case.group(1)}.{case.group(2)}" if case else name
     return "function", name
+
+
+_CLASS = re.compile(r"(?<!enum )\b(class|struct|union)\s+\w[\w:]*\s*(?:final\s*)?(?::[^:][^()]*)?$")
+_ACCESS = re.compile(r"\s*(public|protected|private)\s*:")
+_MEMBER = re.compile(r"(?!\s*(?:using|friend|typedef|static|enum|class|struct|union|template)\b)[^()]*[\w>*&]\s*[\s*&]\w[^()]*")
+_MEMBER_NAME = re.compile(r"(\w+)\s*(?:\[[^\]]*\]\s*)*(?:,|$)")
+
+
+def private_members(code):
+    """(line, name) of each data member that only its class may touch: its statement has a type, a name, and no parameter list."""
+    stack, statement, line, first = [""], "", 1, 1  # of each open brace: who may touch what is declared there; "": no class
+    for char in plain_c(code):
+        line += char == "\n"
+        if char == "{":
+            head = _CLASS.search(statement)
+            stack.append("" if not head else "private" if head.group(1) == "class" else "public")
+            statement = statement + "{" if stack[-2] and not head else ""
+        elif char == "}":
+            was_class = len(stack) > 1 and stack.pop() != ""
+            declared = _declared(statement)
+            if was_class or not declared.strip() or "(" in declared:
+                statement = ""
+        elif char == ";":
+            declared = _declared(statement)
+            if stack[-1] == "private" and _MEMBER.fullmatch(declared):
+                yield from ((first, name) for name in _MEMBER_NAME.findall(declared))
+            statement = ""
+        else:
+            first = first if statement.strip() else line
+            statement += char
+            if stack[-1] and _ACCESS.fullmatch(statement):
+                stack[-1], statement = statement.strip(" \n:"), ""
+
+
+def _declared(statement):
+    """A declaration without its initialiser, its width in bits and the arguments of its templates."""
+    text = re.split(r"=|\{|(?<!:):(?!:)", statement)[0]
+    while (without := re.sub(r"<[^<>]*>", "*", text)) != text:
+        text = without
+    return text
 
 
 def python_functions(text):
