@@ -14,7 +14,13 @@ from pages import page
 from raw_front import PERSISTENT
 from service import WAIT_S, ServiceTest, program
 
+SEGMENT = 256 << 10
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+
+
+def source(*path):
+    with open(os.path.join(TOP, *path), encoding="utf-8") as file:
+        return file.read()
 
 
 def split(keys):
@@ -58,6 +64,13 @@ class Page:
         self.seen.add(kind)
         return self.members(value, self.objects[kind], where)
 
+    def objects_of(self, keys):
+        """The objects that keys name, and those that these name."""
+        found = set()
+        for kind in re.findall(r"[A-Z]\w+", keys):
+            found |= {kind} | self.objects_of(self.objects[kind])
+        return found
+
     def members(self, value, keys, where):
         if not isinstance(value, dict):
             return [f"{where} is no object"]
@@ -71,10 +84,17 @@ class Page:
         return found
 
 
-class Json(ServiceTest):
-    page = Page()
+def compares(*documents):
+    """Names the documents of the page that a test method holds against what is printed."""
+    def mark(test):
+        test.documents = set(documents)
+        return test
+    return mark
 
+
+class Json(ServiceTest):
     def setUp(self):
+        self.page, self.checked = Page(), set()
         self.running = self.started()
         self.front = self.guest(self.running, name="web1", queues=2)
         self.assertEqual(self.front.new_pool(0, PERSISTENT), ["ok", "ok"])
@@ -83,7 +103,13 @@ class Json(ServiceTest):
             self.assertEqual(self.front.put(0, 1, index, page("swap", index)), "ok")
         self.running.ctl("shared-auth", "web1", "1b4e28ba-2fa1-11d2-883f-0016d3cca427", "allow")
 
+    def all_was_seen(self):
+        """An object that is only in lists that are empty would be compared with nothing."""
+        self.assertEqual(self.checked, getattr(self, self._testMethodName).documents)
+        self.assertEqual(self.page.seen, set().union(*(self.page.objects_of(self.page.documents[d]) for d in self.checked)))
+
     def check(self, command, document):
+        self.checked.add(command)
         keys = self.page.documents[command]
         difference = self.page.differences(document, keys, command) if keys.startswith("[") else self.page.members(document, keys, command)
         self.assertEqual(difference, [])
@@ -95,6 +121,8 @@ class Json(ServiceTest):
         self.assertIn(run.returncode, statuses, run.stderr)
         return json.loads(run.stdout)
 
+    @compares("xen-tmemctl list", "xen-tmemctl info", "xen-tmemctl stats", "xen-tmemctl freeable", "xen-tmemctl doctor", "xen-tmemctl top -b",
+              "xen-tmemctl config check", "xen-tmemctl config show")
     def test_xen_tmemctl(self):
         for command in (["list"], ["info"], ["stats"], ["freeable"], ["doctor"], ["top", "-b", "-i", "1"]):
             with self.subTest(command=command):
@@ -106,7 +134,9 @@ class Json(ServiceTest):
                     path = self.running.write_config(text)
                     run = self.running.ctl(*command.split(), path, "--json", check=False)
                     self.check("xen-tmemctl " + command, json.loads(run.stdout))
+        self.all_was_seen()
 
+    @compares("xen-tmemctl events")
     def test_events(self):
         command = [program("xen-tmemctl"), "--socket", self.running.control_socket, "events", "--json", "-i", "1"]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as follower:
@@ -116,7 +146,9 @@ class Json(ServiceTest):
                 self.check("xen-tmemctl events", json.loads(follower.stdout.readline()))
             finally:
                 follower.kill()
+        self.all_was_seen()
 
+    @compares("tmem-inspect", "tmem-inspect --record")
     def test_tmem_inspect(self):
         pid = self.running.pid()
         arenas = sorted(fd for fd in glob.glob(f"/proc/{pid}/fd/*") if "arena" in os.readlink(fd))
@@ -124,17 +156,22 @@ class Json(ServiceTest):
         try:
             document = self.output(program("tmem-inspect"), "--json", *arenas)
             record = self.output(program("tmem-inspect"), "--json", "--record", "0:0", arenas[0])
+            with open(arenas[0], "rb") as arena:
+                beginning = arena.read(SEGMENT * 3 // 2)
         finally:
             os.kill(pid, signal.SIGCONT)
         self.check("tmem-inspect", document)
         self.check("tmem-inspect --record", record)
         self.assertEqual(sorted((a["header"]["shard"], a["header"]["shards"]) for a in document["arenas"]), [(0, 2), (1, 2)])
-        # and one that is none
-        path = self.running.path("zeros")
-        with open(path, "wb") as file:
-            file.write(b"x" * (1 << 20))
-        self.check("tmem-inspect", self.output(program("tmem-inspect"), "--json", path, statuses=(1,)))
+        for what, content in (("cut inside a segment", beginning), ("no arena", b"x" * (1 << 20))):
+            with self.subTest(what=what):
+                path = self.running.path("damaged")
+                with open(path, "wb") as file:
+                    file.write(content)
+                self.check("tmem-inspect", self.output(program("tmem-inspect"), "--json", path, statuses=(1,)))
+        self.all_was_seen()
 
+    @compares("tmem-guest")
     def test_tmem_guest(self):
         with tempfile.TemporaryDirectory() as tree:
             for name in range(8):
@@ -143,20 +180,46 @@ class Json(ServiceTest):
             options = ["--json", "--tree", tree, "--budget", "1M", "--bytes", "1M"]
             self.check("tmem-guest", self.output(program("tmem-guest"), *options, "--socket", self.running.memfd_socket, "--verify"))
             self.check("tmem-guest", self.output(program("tmem-guest"), *options, "--swap-file", os.path.join(tree, "swap")))
+        self.all_was_seen()
 
+    @compares("tmem-load")
     def test_tmem_load(self):
         document = self.output(program("tmem-load"), "--json", "--socket", self.running.memfd_socket, "--capture", "64", "--operations", "2000")
         self.check("tmem-load", document)
         self.assertIsNone(document["density"])
+        self.all_was_seen()
 
+    @compares("tools/bench", "tests/xenlab/run")
     def test_scripts(self):
         """Too slow to run here: what they print is read from their source."""
-        with open(os.path.join(TOP, "tests", "bench", "bench_report.h"), encoding="utf-8") as source:
-            keys = re.findall(r'\\"(\w+)\\":', source.read())
+        keys = re.findall(r'\\"(\w+)\\":', source("tests", "bench", "bench_report.h"))
         self.check("tools/bench", [dict.fromkeys("repeats" if key == "repeated" else key for key in keys)])  # tools/bench renames it
-        with open(os.path.join(TOP, "tests", "xenlab", "lib", "runner.py"), encoding="utf-8") as source:
-            keys = re.findall(r'"(\w+)":', re.search(r'return (\{"name": .*\})', source.read()).group(1))
+        keys = re.findall(r'"(\w+)":', re.search(r'return (\{"name": .*\})', source("tests", "xenlab", "lib", "runner.py")).group(1))
         self.check("tests/xenlab/run", [dict.fromkeys(keys)])
+        self.all_was_seen()
+
+    @compares("xen-tmemctl selfballoon", "xen-tmemctl make-room")
+    def test_what_is_printed_in_dom0_only(self):
+        """It needs a xenstore, so this is read from the source too."""
+        text = source("tools", "tmemctl", "commands", "room.cc")
+        room = dict.fromkeys(re.findall(r'document\["(\w+)"\] =', text))
+        self.check("xen-tmemctl make-room", {"schema": self.schema_in(text), **room})
+        view, text = source("tools", "tmemctl", "selfballoon_view.cc"), source("tools", "tmemctl", "commands", "selfballoon.cc")
+        move = dict.fromkeys(re.findall(r'\{"(\w+)", \w+', view))
+        domain = {key: {} if kind.startswith("{") else [move] if kind == "[BalloonMove]" else [] if kind else None
+                  for key, _, kind in split(self.page.objects["BalloonDomain"])}
+        self.assertEqual(set(re.findall(r'result\["(\w+)"\] =', view)), set(domain))
+        domains = re.findall(r'document\["(\w+)"\] =', text)
+        self.check("xen-tmemctl selfballoon", {"schema": self.schema_in(text), **{key: [domain] for key in domains}})
+        self.all_was_seen()
+
+    def schema_in(self, text):
+        """What schema("NAME") puts into a document of that source; its version, if none is given."""
+        return f"xen-tmem/{re.search(r'schema..([a-z-]+)', text).group(1)}/1"
+
+    def test_every_document_of_the_page_is_compared(self):
+        tests = [getattr(self, name) for name in dir(self) if name.startswith("test_")]
+        self.assertEqual(set().union(*(getattr(test, "documents", ()) for test in tests)), set(self.page.documents))
 
     def test_every_object_of_the_page_is_named_by_another(self):
         named = set(re.findall(r"[A-Z]\w+", " ".join([*self.page.documents.values(), *self.page.objects.values()])))
