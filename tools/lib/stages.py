@@ -16,6 +16,7 @@ BUILD_SECONDS_MAX = 14400
 # Lengths of the random tests: (developer's loop, default, --all). Under sanitizers a tenth of it is run.
 MODEL_OPS = (10_000, 100_000, 2_000_000)
 CRASH_ROUNDS = (3, 20, 1000)
+MUTATOR_REQUESTS = (10_000, 50_000, 2_000_000)  # quick, and worth most under sanitizers: all of it there too
 EXPLORED_FOURS = (5, 50, 2000)
 FOURS_PARTS = (200, 100, 1)  # one of so many parts of what there is
 SIM_SECONDS = (1800, 1800, 86400)
@@ -37,6 +38,7 @@ def test_env(context, divisor=1):
     return {"TMEM_SEED": str(context.seed), "CTEST_PARALLEL_LEVEL": str(context.cores),
             "TMEM_MODEL_OPS": str(max(1000, length(context, MODEL_OPS) // divisor)),
             "TMEM_CRASH_ROUNDS": str(max(2, length(context, CRASH_ROUNDS) // divisor)),
+            "TMEM_MUTATOR_REQUESTS": str(length(context, MUTATOR_REQUESTS)),
             "TMEM_EXPLORED_FOURS": str(max(2, length(context, EXPLORED_FOURS) // divisor)),
             "TMEM_FOURS_PARTS": str(length(context, FOURS_PARTS) * divisor),
             "TMEM_SIM_SECONDS": str(max(SIM_SECONDS[0], length(context, SIM_SECONDS) // divisor))}
