@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "control/frame.h"
 
+#include "tmem/limits.h"
+
 namespace tmem {
 namespace {
 
@@ -9,7 +11,7 @@ constexpr size_t kLengthBytes = 4;
 }  // namespace
 
 std::string encode_frame(std::string_view payload) {
-  if (payload.empty() || payload.size() > kReplyBytesMax) return {};
+  if (payload.empty() || payload.size() > kControlReplyBytesMax) return {};
   std::string frame;
   frame.reserve(kLengthBytes + payload.size());
   for (unsigned i = 0; i < kLengthBytes; ++i) frame += static_cast<char>(payload.size() >> (8 * i) & 0xff);

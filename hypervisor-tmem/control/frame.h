@@ -11,9 +11,6 @@
 
 namespace tmem {
 
-inline constexpr size_t kRequestBytesMax = size_t{1} << 20;
-inline constexpr size_t kReplyBytesMax = size_t{64} << 20;
-
 // Empty when the payload is longer than a reply may be.
 std::string encode_frame(std::string_view payload);
 

@@ -78,7 +78,7 @@ class ControlServer::Connection : public std::enable_shared_from_this<Connection
 
   void close_when_sent() {
     closing_ = true;
-    if (output_.empty() || backlog_bytes_ > ControlSession::kBacklogBytesMax / 2) drop();
+    if (output_.empty() || backlog_bytes_ > kControlBacklogBytesMax / 2) drop();
   }
 
   ControlServer* server_;
@@ -119,7 +119,7 @@ void ControlServer::accept() {
       });
       return;
     }
-    if (connections_.size() >= kConnectionsMax) cut_longest_silent();
+    if (connections_.size() >= kControlConnectionsMax) cut_longest_silent();
     const auto connection = std::make_shared<Connection>(*this, std::move(socket));
     connections_.insert(connection);
     connection->start();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The control socket: accepts connections on a listening Unix socket and gives each a session. Who may connect is the
-// socket file's mode (0600) to say; whoever connects may do everything.
+// The control socket: accepts connections on a listening Unix socket and gives each a session. One more than
+// kControlConnectionsMax cuts off the one that has said nothing for longest: nobody can hold all of them idle. Who may connect
+// is the socket file's mode (0600) to say; whoever connects may do everything.
 //
 // Owns the listening socket and the connections. Thread rule: the main thread, which runs the io_context.
 #pragma once
@@ -18,9 +19,6 @@ namespace tmem {
 
 class ControlServer {
  public:
-  // One more than these cuts off the one that has said nothing for longest: nobody can hold all of them idle.
-  static constexpr size_t kConnectionsMax = 64;
-
   // Takes the listening descriptor. Borrows io and service for its whole life.
   ControlServer(boost::asio::io_context& io, int listening_fd, ControlService& service);
   ~ControlServer();

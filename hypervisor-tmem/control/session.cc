@@ -15,7 +15,7 @@ void ControlSession::receive(std::string_view bytes) {
   }
   if (decoder_.broken() && !closed_) {
     ++counters_.frames_malformed;
-    give_up("a frame must have 1 to " + std::to_string(kRequestBytesMax) + " bytes; this is no control client");
+    give_up("a frame must have 1 to " + std::to_string(kControlRequestBytesMax) + " bytes; this is no control client");
   }
 }
 
@@ -25,9 +25,9 @@ void ControlSession::take_frame(const std::string& frame) {
     ++counters_.frames_malformed;
     return give_up("the frame holds no control request; is the client of another version?");
   }
-  if (pending_ >= kPendingMax) {
+  if (pending_ >= kControlPendingMax) {
     ++counters_.connections_cut;
-    return give_up("more than " + std::to_string(kPendingMax) + " requests wait for their answers; read answers before asking on");
+    return give_up("more than " + std::to_string(kControlPendingMax) + " requests wait for their answers; read answers before asking on");
   }
   ++counters_.requests;
   ++pending_;
@@ -51,7 +51,7 @@ void ControlSession::answer(control::Reply reply) {
     smaller.set_error("the answer is longer than 64 MiB: ask for one client at a time");
     frame = encode_frame(smaller.SerializeAsString());
   }
-  if (carrier_.backlog_bytes() + frame.size() > kBacklogBytesMax) {
+  if (carrier_.backlog_bytes() + frame.size() > kControlBacklogBytesMax) {
     ++counters_.connections_cut;
     closed_ = true;
     return carrier_.close();

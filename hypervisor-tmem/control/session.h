@@ -2,8 +2,8 @@
 // One control connection, whatever carries it: takes bytes, gives bytes. Decodes frames, has the service answer, and sends
 // events once the peer has subscribed. The carrier (server.h for a Unix socket) owns the session.
 //
-// Bounded: at most kPendingMax requests are in work for one connection and kBacklogBytesMax bytes wait to be sent; a peer
-// that asks for more without reading is cut off.
+// Bounded: at most kControlPendingMax requests are in work for one connection and kControlBacklogBytesMax bytes wait to be sent;
+// a peer that asks for more without reading is cut off.
 //
 // Thread rule: the main thread.
 #pragma once
@@ -15,6 +15,7 @@
 
 #include "control/frame.h"
 #include "control/service.h"
+#include "tmem/limits.h"
 
 namespace tmem {
 
@@ -27,9 +28,6 @@ struct ControlCounters {
 
 class ControlSession : public std::enable_shared_from_this<ControlSession> {
  public:
-  static constexpr size_t kPendingMax = 64;
-  static constexpr size_t kBacklogBytesMax = size_t{96} << 20;
-
   // What the carrier does; it may drop the session inside close().
   struct Carrier {
     std::function<void(std::string frame)> send;
@@ -52,7 +50,7 @@ class ControlSession : public std::enable_shared_from_this<ControlSession> {
   ControlService& service_;
   ControlCounters& counters_;
   Carrier carrier_;
-  FrameDecoder decoder_{kRequestBytesMax};
+  FrameDecoder decoder_{kControlRequestBytesMax};
   size_t pending_ = 0;
   bool subscribed_ = false;
   bool closed_ = false;

@@ -120,7 +120,7 @@ class VchanServer::Connection : public std::enable_shared_from_this<Connection> 
 
   void close_when_sent() {
     closing_ = true;
-    if (output_.empty() || backlog_bytes_ > ControlSession::kBacklogBytesMax / 2) drop();
+    if (output_.empty() || backlog_bytes_ > kControlBacklogBytesMax / 2) drop();
   }
 
   VchanServer& server_;

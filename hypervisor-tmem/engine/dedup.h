@@ -10,6 +10,7 @@
 #include "engine/linear_hash.h"
 #include "store/arena.h"
 #include "store/codec.h"
+#include "tmem/limits.h"
 #include "tmem/types.h"
 
 namespace tmem {
@@ -63,7 +64,6 @@ class Dedup {
   }
 
  private:
-  static constexpr uint32_t kContentsMax = uint32_t{1} << 26;
   bool equal(const Content& content, PageView page) const;
   void kill(uint32_t number);
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tmem/limits.h"
+
 namespace tmem {
 namespace {
 
@@ -47,7 +49,7 @@ TEST(Frame, TheLongestFrameIsTaken) {
 
 TEST(Frame, NothingAndTooMuchAreNoFrames) {
   EXPECT_EQ(encode_frame(""), "");
-  EXPECT_EQ(encode_frame(std::string(kReplyBytesMax + 1, 'x')), "");
+  EXPECT_EQ(encode_frame(std::string(kControlReplyBytesMax + 1, 'x')), "");
 }
 
 }  // namespace

@@ -64,26 +64,26 @@ class Server : public testing::Test {
 
 TEST_F(Server, WhoHoldsEveryConnectionIdleLocksNobodyOut) {
   std::vector<FileDescriptor> idle;
-  for (size_t i = 0; i < ControlServer::kConnectionsMax; ++i) idle.push_back(connected());
-  EXPECT_EQ(server_->connections(), ControlServer::kConnectionsMax);
+  for (size_t i = 0; i < kControlConnectionsMax; ++i) idle.push_back(connected());
+  EXPECT_EQ(server_->connections(), kControlConnectionsMax);
   EXPECT_EQ(server_->counters().connections_cut, 0u);
   const FileDescriptor operator_fd = connected();
   ask(operator_fd);
   EXPECT_GT(received(operator_fd), 0);
   EXPECT_EQ(received(idle[0]), 0) << "silent for longest";
-  EXPECT_EQ(server_->connections(), ControlServer::kConnectionsMax);
+  EXPECT_EQ(server_->connections(), kControlConnectionsMax);
   EXPECT_EQ(server_->counters().connections_cut, 1u);
 }
 
 TEST_F(Server, WhoSpokeLastIsCutOffLast) {
   std::vector<FileDescriptor> all;
-  for (size_t i = 0; i < ControlServer::kConnectionsMax; ++i) all.push_back(connected());
+  for (size_t i = 0; i < kControlConnectionsMax; ++i) all.push_back(connected());
   ask(all[0]);
   EXPECT_GT(received(all[0]), 0);
   std::vector<FileDescriptor> more;
-  for (size_t i = 1; i < ControlServer::kConnectionsMax; ++i) more.push_back(connected());
+  for (size_t i = 1; i < kControlConnectionsMax; ++i) more.push_back(connected());
   EXPECT_LT(received(all[0]), 0) << "still there";
-  for (size_t i = 1; i < ControlServer::kConnectionsMax; ++i) EXPECT_EQ(received(all[i]), 0) << i;
+  for (size_t i = 1; i < kControlConnectionsMax; ++i) EXPECT_EQ(received(all[i]), 0) << i;
 }
 
 }  // namespace

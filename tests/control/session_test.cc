@@ -37,7 +37,7 @@ class Session : public testing::Test {
   FakeHost host_;
   ControlService service_{host_};
   ControlCounters counters_;
-  FrameDecoder decoder_{kReplyBytesMax};
+  FrameDecoder decoder_{kControlReplyBytesMax};
   size_t backlog_ = 0;
   int closed_ = 0;
   std::shared_ptr<ControlSession> session_;
@@ -66,13 +66,13 @@ TEST_F(Session, AMalformedFrameIsAnsweredCountedAndEndsTheConnection) {
 
 TEST_F(Session, WhoAsksOnWithoutWaitingIsCutOff) {
   host_.hold = true;
-  for (size_t i = 0; i <= ControlSession::kPendingMax; ++i) session_->receive(info_frame(i));
+  for (size_t i = 0; i <= kControlPendingMax; ++i) session_->receive(info_frame(i));
   EXPECT_EQ(closed_, 1);
   EXPECT_EQ(counters_.connections_cut, 1u);
 }
 
 TEST_F(Session, WhoDoesNotReadIsCutOff) {
-  backlog_ = ControlSession::kBacklogBytesMax;
+  backlog_ = kControlBacklogBytesMax;
   session_->receive(info_frame());
   EXPECT_EQ(closed_, 1);
   EXPECT_FALSE(reply());

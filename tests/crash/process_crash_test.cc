@@ -18,6 +18,7 @@
 #include "control/frame.h"
 #include "crash/raw_client.h"
 #include "tmem/control.pb.h"
+#include "tmem/limits.h"
 
 namespace tmem::test {
 namespace {
@@ -82,7 +83,7 @@ class Supervised {
     request.mutable_info();
     const std::string frame = encode_frame(request.SerializeAsString());
     if (send(fd.get(), frame.data(), frame.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(frame.size())) return false;
-    FrameDecoder decoder(kReplyBytesMax);
+    FrameDecoder decoder(kControlReplyBytesMax);
     for (;;) {
       if (const auto got = decoder.next()) return reply.ParseFromString(*got) && reply.has_info();
       std::array<char, 4096> bytes;

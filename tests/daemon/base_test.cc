@@ -75,10 +75,10 @@ TEST(Log, NobodyWaitsForItsReaderAndWhatIsLostIsCounted) {
 TEST(LimitedLog, SourcesThatAreQuietAreForgottenSoThatNewOnesHaveTheirOwn) {
   PipeAsLog pipe;
   LimitedLog log;
-  for (size_t i = 0; i < LimitedLog::kSourcesMax; ++i) log.write("guest-" + std::to_string(i), 0, LogLevel::kDebug, "e", {});
-  EXPECT_EQ(log.sources(), LimitedLog::kSourcesMax);
+  for (size_t i = 0; i < kLogSourcesMax; ++i) log.write("guest-" + std::to_string(i), 0, LogLevel::kDebug, "e", {});
+  EXPECT_EQ(log.sources(), kLogSourcesMax);
   log.report(LogLimit::kRefillSeconds - 1);
-  EXPECT_EQ(log.sources(), LimitedLog::kSourcesMax);
+  EXPECT_EQ(log.sources(), kLogSourcesMax);
   for (uint32_t i = 0; i <= LogLimit::kBurst; ++i) log.write("guest-7", LogLimit::kRefillSeconds, LogLevel::kInfo, "e", {});
   log.report(LogLimit::kRefillSeconds);
   EXPECT_EQ(log.sources(), 1u) << "only the one that has something to pay";

@@ -8,6 +8,7 @@
 
 #include "control/fake_host.h"
 #include "daemon/vchan_server.h"
+#include "tmem/limits.h"
 #include "transport/file_descriptor.h"
 
 namespace tmem::test {
@@ -60,7 +61,7 @@ class VchanControl : public testing::Test {
   std::optional<Reply> answer(uint32_t n) {
     std::array<char, 65536> bytes;
     const ssize_t got = recv(peers_[n].get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-    FrameDecoder decoder(kReplyBytesMax);
+    FrameDecoder decoder(kControlReplyBytesMax);
     if (got > 0) decoder.add({bytes.data(), static_cast<size_t>(got)});
     const auto frame = decoder.next();
     Reply reply;

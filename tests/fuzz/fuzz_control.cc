@@ -5,6 +5,7 @@
 
 #include "control/fake_host.h"
 #include "control/session.h"
+#include "tmem/limits.h"
 #include "tmem/tmemif.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -16,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   host.put(client, 0, 4);
   ControlService service(host);
   ControlCounters counters;
-  FrameDecoder replies(kReplyBytesMax);
+  FrameDecoder replies(kControlReplyBytesMax);
   const auto session = std::make_shared<ControlSession>(
       service, counters, ControlSession::Carrier{[&](std::string frame) { replies.add(frame); }, [] {}, [] { return size_t{0}; }});
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);

@@ -8,6 +8,8 @@
 #include <atomic>
 #include <mutex>
 
+#include "tmem/limits.h"
+
 namespace tmem {
 namespace {
 
@@ -92,7 +94,7 @@ uint64_t LogLimit::take_suppressed() {
 }
 
 void LimitedLog::write(const std::string& source, uint64_t now_seconds, LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
-  const std::string bucket = limits_.contains(source) || limits_.size() < kSourcesMax ? source : "others";
+  const std::string bucket = limits_.contains(source) || limits_.size() < kLogSourcesMax ? source : "others";
   if (limits_[bucket].allow(now_seconds)) log(level, event, fields);
 }
 

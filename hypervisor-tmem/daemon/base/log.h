@@ -57,8 +57,6 @@ class LogLimit {
 // Thread rule: one thread.
 class LimitedLog {
  public:
-  static constexpr size_t kSourcesMax = 1024;  // beyond: one bucket for all others
-
   void write(const std::string& source, uint64_t now_seconds, LogLevel level, std::string_view event, std::initializer_list<LogField> fields);
   // Tells what was withheld since the last call, and forgets sources that were quiet long enough to have a whole burst again.
   void report(uint64_t now_seconds);

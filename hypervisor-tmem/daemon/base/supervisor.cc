@@ -21,11 +21,11 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/log.h"
 #include "daemon/base/notify.h"
+#include "tmem/limits.h"
 
 namespace tmem {
 namespace {
 
-constexpr size_t kKeptMax = 1024;
 constexpr size_t kFdsPerMessageMax = 8;
 constexpr int64_t kWatchdogMs = 30'000;
 constexpr int64_t kStopMs = 30'000;
@@ -208,7 +208,7 @@ void Supervisor::take_message(std::string_view message, std::vector<FileDescript
   }
   if (name.empty() || name.find(':') != std::string::npos) return;
   if (remove) kept_.erase(name);
-  if (store && fds.size() == 1 && kept_.size() < kKeptMax) kept_.insert_or_assign(name, std::move(fds[0]));
+  if (store && fds.size() == 1 && kept_.size() < kKeptFdsMax) kept_.insert_or_assign(name, std::move(fds[0]));
 }
 
 void Supervisor::take_signal() {

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "daemon/config/config_values.h"
+#include "tmem/limits.h"
 
 namespace tmem {
 namespace {
@@ -20,7 +21,6 @@ namespace {
 constexpr size_t kFileBytesMax = size_t{1} << 20;
 constexpr size_t kErrorsMax = 64;  // enough to mend a file, not enough to drown a log
 constexpr uint64_t kShardBytesMin = uint64_t{4} << 20;
-constexpr uint64_t kShardBytesMax = uint64_t{64} << 30;  // address space of one arena
 
 std::string_view trim(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r\v\f";

@@ -14,6 +14,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/notify.h"
 #include "daemon/guests/kept_connection.h"
+#include "tmem/limits.h"
 
 namespace tmem {
 
@@ -96,7 +97,7 @@ void MemfdServer::accept_all() {
   for (;;) {
     FileDescriptor fd(accept4(acceptor_->socket.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fd.valid()) break;
-    if (unheard_ >= kUnheardMax) {
+    if (unheard_ >= kUnheardConnectionsMax) {
       observer_.refused(peer_uid(fd.get()), "too many connections that say nothing");
       continue;
     }
@@ -235,7 +236,7 @@ void MemfdServer::ended(const ConnectionPtr& connection, bool resume_failed) {
 
 void MemfdServer::keep(const ConnectionPtr& connection, const MemfdConnection& made) {
   const size_t wanted = kept_fds_of(connection->queues);
-  if (!keep_connections_ || !notifier_.present() || kept_fds_ + wanted > kKeptFdsMax) return;
+  if (!keep_connections_ || !notifier_.present() || kept_fds_ + wanted > kKeptFdsOfClientsMax) return;
   kept_fds_ += wanted;
   connection->kept_fds = wanted;
   keep_connection(notifier_, connection->client, made);

@@ -29,8 +29,6 @@ class Notifier;
 class MemfdServer {
  public:
   static constexpr unsigned kHelloSeconds = 5;
-  static constexpr size_t kUnheardMax = 128;      // connections that have not said hello yet
-  static constexpr size_t kKeptFdsMax = 960;      // descriptors kept with the manager; clients beyond reconnect
 
   // What becomes of connections, for logs and events.
   struct Observer {

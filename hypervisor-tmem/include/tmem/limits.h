@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Every maximum of the service, and the relations between them. A limit that a guest can reach is answered by a status.
+// Every maximum of the service that a peer can reach, and the relations between them. One that a guest can reach is answered by
+// a status.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +26,23 @@ inline constexpr uint32_t kSlotsPerSegmentMax = uint32_t{1} << 14;
 inline constexpr size_t kRecordAlignBytes = 8;
 inline constexpr uint32_t kObjectsMax = uint32_t{1} << 26;  // per shard
 
+inline constexpr uint64_t kShardBytesMax = uint64_t{kSegmentsMax} * kSegmentBytes;
+inline constexpr uint32_t kContentsMax = uint32_t{1} << 26;  // pages kept for several handles, per shard
+
+// Connections of local processes.
+inline constexpr size_t kUnheardConnectionsMax = 128;  // that have not said hello yet
+inline constexpr size_t kKeptFdsMax = 1024;            // with the manager; FileDescriptorStoreMax of xen-tmemd.service
+inline constexpr size_t kKeptFdsOfClientsMax = 960;    // of these; clients beyond connect anew after a crash
+
+// The control plane. A peer that has more waiting is cut off.
+inline constexpr size_t kControlConnectionsMax = 64;  // one more cuts off the one that has said nothing for longest
+inline constexpr size_t kControlPendingMax = 64;      // requests of one connection in work
+inline constexpr size_t kControlRequestBytesMax = size_t{1} << 20;
+inline constexpr size_t kControlReplyBytesMax = size_t{64} << 20;
+inline constexpr size_t kControlBacklogBytesMax = size_t{96} << 20;  // replies and events that wait to be read
+
+inline constexpr size_t kLogSourcesMax = 1024;  // with a bucket for lines of their own; all others share one
+
 // Work done in one go.
 inline constexpr uint32_t kDrainRequestsMax = 64;       // requests of one queue before the next queue has its turn
 inline constexpr uint32_t kDrainWorkMax = 256;          // or so much work beside them: a victim looked at counts 1
@@ -44,4 +62,6 @@ inline constexpr size_t kCompressedBytesMax = 3072;
 static_assert(tmem::kSegmentBytes / tmem::kRecordAlignBytes == size_t{1} << 15);
 static_assert(tmem::kClientsMax * tmem::kPoolsSurePerClient <= tmem::kPoolsMax / 2, "what is kept back leaves thousands");
 static_assert(uint64_t{tmem::kClientsMax} * tmem::kWeightMax < uint64_t{1} << 29, "weights times pages fit 64 bits");
+static_assert(tmem::kKeptFdsOfClientsMax + tmem::kShardsMax + 3 <= tmem::kKeptFdsMax, "arenas, two sockets and the memory that was set");
+static_assert(tmem::kControlReplyBytesMax < tmem::kControlBacklogBytesMax, "the longest reply can be sent");
 static_assert(tmem::kSegmentBytes / 24 < tmem::kSlotsPerSegmentMax, "a segment full of the smallest records has slots enough");
