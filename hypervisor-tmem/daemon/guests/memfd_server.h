@@ -69,7 +69,6 @@ class MemfdServer {
   void keep(const ConnectionPtr& connection, const MemfdConnection& made);
   void keep_socket(const ConnectionPtr& connection);
   void unkeep(const ConnectionPtr& connection);
-  ConnectionPtr adopt_one(ClientId client, std::map<std::string, FileDescriptor>& kept);
 
   boost::asio::io_context& io_;
   ClientRegistry& registry_;
