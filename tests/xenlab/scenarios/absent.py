@@ -22,6 +22,7 @@ def scenario(lab):
     agent.kill()
 
     service = tmem.Service(lab, dom0)
+    tmem.connected(early)
     early.run("dd if=/dev/zero of=/dev/tmemswap0 bs=4k count=1 oflag=direct")
 
     bare = lab.guest("bare", programs=["pressure"], config=["tmem=1"]).create()
