@@ -349,20 +349,24 @@ TEST(HostPolicy, AGuestThatIsAskedForMoreHasItsTimeAnew) {
   }
 }
 
-TEST(HostPolicy, LowMemoryIsToldOnceAndBeforeAnythingIsRefused) {
+TEST(HostPolicy, LowMemoryIsToldOnceWhileHalfOfTheReserveIsLeftAndOverWhenAllOfItIsFree) {
+  const uint64_t reserve = HostParams{}.reserve_kib;
+  const struct {
+    uint64_t free_kib;
+    bool low, enough;
+  } looks[] = {{reserve / 2, false, false}, {reserve / 2 - 1, true, false}, {0, false, false},      {reserve / 2, false, false},
+               {reserve - 1, false, false}, {reserve, false, true},         {reserve, false, false}, {reserve / 2 - 1, true, false}};
   HostSample s = host();
-  s.free_kib = 100 * kMib;
   HostState state;
-  int low = 0, enough = 0;
-  for (int i = 0; i < 10; ++i) {
-    if (i == 5) s.free_kib = 300 * kMib;
+  for (const auto& look : looks) {
+    s.time_ms += 1000;
+    s.free_kib = look.free_kib;
     const HostPlan p = plan({}, state, s);
     state = p.next;
-    low += told(p, HostEvent::kMemoryLow);
-    enough += told(p, HostEvent::kMemoryEnough);
+    EXPECT_EQ(told(p, HostEvent::kMemoryLow), look.low) << look.free_kib;
+    EXPECT_EQ(told(p, HostEvent::kMemoryEnough), look.enough) << look.free_kib;
+    EXPECT_FALSE(told(p, HostEvent::kRoomShort)) << "nobody is refused anything";
   }
-  EXPECT_EQ(low, 1);
-  EXPECT_EQ(enough, 1);
 }
 
 RC_GTEST_PROP(HostPolicy, PromisesNothingTwice, ()) {
