@@ -256,5 +256,29 @@ TEST(Pressure, PagesComeBackOnlyWhereThereIsRoomForThem) {
   EXPECT_EQ(back, 0u);
 }
 
+TEST(Pressure, PagesStayInTmemWhereSelfShrinkingIsOff) {
+  for (const Policy policy : {Policy::kPressure, Policy::kCommitted}) {
+    Params params;
+    params.policy = policy;
+    Sample sample = quiet(0);
+    sample.in_tmem_kib = 400 * kMib;
+    State state;
+    const auto comes_back = [&] {
+      uint64_t back = 0;
+      for (int i = 0; i < 10; ++i) {
+        sample.time_ms += 5000;
+        const Decision decision = decide(params, state, sample);
+        state = decision.next;
+        back += decision.unswap_kib;
+      }
+      return back;
+    };
+    params.frontswap_selfshrinking = 0;
+    EXPECT_EQ(comes_back(), 0u) << to_string(policy);
+    params.frontswap_selfshrinking = 1;
+    EXPECT_GT(comes_back(), 0u) << to_string(policy) << ", from then on";
+  }
+}
+
 }  // namespace
 }  // namespace tmem::selfballoon
