@@ -130,6 +130,18 @@ TEST_F(DaemonTest, TheKernelAsksXenForMemoryEachSecondWithoutEnd) {
   EXPECT_NE(said_.find("half a minute"), std::string::npos) << said_;
 }
 
+TEST_F(DaemonTest, WherePressureStallInformationIsOffItSaysSoAndServes) {
+  make();
+  EXPECT_EQ(said_.find("pressure stall"), std::string::npos) << said_;
+  std::filesystem::remove(root_ / "proc/pressure/memory");
+  Daemon daemon = make();
+  EXPECT_NE(said_.find("no pressure stall information (boot with psi=1); refaults and swap-ins are used instead"), std::string::npos) << said_;
+  EXPECT_NE(told("state").find("state=running psi=0 "), std::string::npos) << told("state");
+  put(kBalloon + "info/current_kb", "524288\n");
+  intervals(daemon, 5);
+  EXPECT_LT(system_.target_kib(), 524288u);
+}
+
 TEST_F(DaemonTest, ALookBetweenIntervalsIsNoDecision) {
   Daemon daemon = make();
   put(kBalloon + "info/current_kb", "524288\n");

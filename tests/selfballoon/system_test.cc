@@ -49,6 +49,15 @@ TEST_F(SystemTest, Dom0IsRecognised) {
   EXPECT_TRUE(System(root_).is_dom0());
 }
 
+TEST_F(SystemTest, WhereThereIsNothingToDoItIsSaidWhy) {
+  EXPECT_EQ(System(root_).nothing_to_do(), nullptr);
+  put("proc/xen/capabilities", "control_d\n");
+  EXPECT_STREQ(System(root_).nothing_to_do(), "this is dom0, whose memory is the toolstack's business") << "though it has a balloon";
+  std::filesystem::remove(root_ / "proc/xen/capabilities");
+  std::filesystem::remove_all(root_ / kBalloon);
+  EXPECT_STREQ(System(root_).nothing_to_do(), "there is no Xen balloon driver here");
+}
+
 TEST_F(SystemTest, TheTargetIsWritten) {
   System(root_).set_target(300000);
   EXPECT_EQ(System(root_).target_kib(), 300000u);

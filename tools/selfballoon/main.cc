@@ -38,19 +38,15 @@ bool apply_settings(const std::vector<std::string>& settings, Params& params) {
   return true;
 }
 
-// Nothing to do here is no failure: a package may be installed in every guest and in dom0.
-bool nothing_to_do(const System& system) {
-  const char* why = system.is_dom0() ? "this is dom0, whose memory is the toolstack's business" : !system.has_balloon() ? "there is no Xen balloon driver here" : nullptr;
-  if (why) std::fprintf(stderr, "xen-selfballoond: %s; does nothing\n", why);
-  return why != nullptr;
-}
-
 int serve(const Arguments& arguments, const Params& own) {
   const auto log = [&](int priority, const std::string& text) {
     if (priority <= LOG_INFO || arguments.debug) std::fprintf(stderr, "<%d>xen-selfballoond: %s\n", priority, text.c_str());
   };
   System system;
-  if (nothing_to_do(system)) return 0;
+  if (const char* why = system.nothing_to_do()) {
+    std::fprintf(stderr, "xen-selfballoond: %s; does nothing\n", why);
+    return 0;
+  }
   tmem::agent::XenStore store;
   Daemon daemon(system, store, own, arguments.run_file, arguments.dry_run, log);
   if (arguments.release) {

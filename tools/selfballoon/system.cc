@@ -81,6 +81,10 @@ bool System::is_dom0() const {
   return uuid && uuid->rfind("00000000-0000-0000-0000-000000000000", 0) == 0;
 }
 bool System::has_balloon() const { return std::filesystem::exists(root_ / kBalloonTarget); }
+const char* System::nothing_to_do() const {
+  if (is_dom0()) return "this is dom0, whose memory is the toolstack's business";
+  return has_balloon() ? nullptr : "there is no Xen balloon driver here";
+}
 bool System::is_pv() const { return maybe_text("sys/hypervisor/guest_type").value_or("PV").rfind("PV\n", 0) == 0; }
 bool System::has_pressure() const { return parse_stall_us(maybe_text("proc/pressure/memory").value_or("")).has_value(); }
 std::string System::boot_id() const { return maybe_text("proc/sys/kernel/random/boot_id").value_or(""); }

@@ -20,6 +20,8 @@ class System {
 
   bool is_dom0() const;      // /proc/xen/capabilities, /sys/hypervisor
   bool has_balloon() const;  // a Xen balloon driver is at work
+  // Why there is nothing to do here, which is no failure: a package may be installed in every guest and in dom0. Null: there is.
+  const char* nothing_to_do() const;
   bool is_pv() const;
   bool has_pressure() const;  // PSI is on
   std::string boot_id() const;
