@@ -109,6 +109,31 @@ TEST_P(Space, PersistentPagesOutweighTheTarget) {
   for (uint32_t i = 0; i < stored; ++i) ASSERT_EQ(get(p, handle_of(0, 1, i), noise_of(i)), Status::kOk) << i;
 }
 
+TEST_P(Space, BelowWhatIsKeptNothingMoreIsTakenOrPromisedUntilTheTargetGoesUp) {
+  constexpr uint32_t kPagesOfSegment = kSegmentBytes / kPageBytes, kCredits = 16;
+  const ClientId p = client_with_pool(1, kPersistent);
+  const uint32_t stored = fill(p, 0, 1, GetParam().segments * kPagesOfSegment / 2);
+  ASSERT_EQ(engine_->top_up_credits(p, kCredits), kCredits);
+  engine_->revoke_credits(p);
+  const uint64_t target = engine_->stats().memory_bytes_target;
+  engine_->set_memory_target(kSegmentBytes);
+  settle();
+  const uint64_t least = engine_->stats().memory_bytes;
+  ASSERT_GT(least, kSegmentBytes);
+  EXPECT_LT(fill(p, 0, 2), 2 * kPagesOfSegment) << "holes of what is there, no more";
+  EXPECT_EQ(put_noise(p, handle_of(0, 3, 1), 1), Status::kNoSpace);
+  EXPECT_LT(engine_->top_up_credits(p, kCredits), kCredits);
+  EXPECT_LE(engine_->stats().memory_bytes, least);
+  EXPECT_EQ(get(p, handle_of(0, 3, 1), 1), Status::kMiss);
+  for (uint32_t i = 0; i < stored; ++i) ASSERT_EQ(get(p, handle_of(0, 1, i), noise_of(i)), Status::kOk) << i;
+
+  engine_->set_memory_target(target);
+  EXPECT_EQ(put_noise(p, handle_of(0, 3, 1), 1), Status::kOk);
+  EXPECT_EQ(engine_->top_up_credits(p, kCredits), kCredits);
+  EXPECT_EQ(put_noise(p, handle_of(0, 3, 2), 2, true), Status::kOk);
+  EXPECT_EQ(get(p, handle_of(0, 3, 1), noise_of(1)), Status::kOk);
+}
+
 TEST_P(Space, EqualPagesOfAGroupAreKeptOnceAndOutliveEachOther) {
   ClientPolicy policy;
   policy.dedup_group = 7;
