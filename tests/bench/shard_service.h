@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A shard as a service has it: an engine, its worker on processor 1, and one client in the caller's thread, which keeps to processor 0.
+// A shard as a service has it: an engine, its worker on processor 1 unless said otherwise, and one client in the caller's thread,
+// which keeps to processor 0.
 #pragma once
 
 #include <pthread.h>
@@ -49,14 +50,13 @@ inline std::unique_ptr<Engine> make_engine(SegmentMemory& memory) {
   return engine;
 }
 
-// A service of one shard with its worker running on processor 1, and one client on processor 0.
 class ShardService {
  public:
   // Borrows the memory.
-  explicit ShardService(SegmentMemory& memory) : engine_(make_engine(memory)), worker_(*engine_, {}, [](ClientId) { std::abort(); }), pair_(kClient, kOrder) {
+  explicit ShardService(SegmentMemory& memory, unsigned cpu = 1) : engine_(make_engine(memory)), worker_(*engine_, {}, [](ClientId) { std::abort(); }), pair_(kClient, kOrder) {
     front = std::make_unique<TestFront>(pair_.front_memory(), kOrder);
     if (!worker_.add_channel(pair_.channel())) std::abort();
-    thread_ = start_on(1, [this] { worker_.run(); });
+    thread_ = start_on(cpu, [this] { worker_.run(); });
   }
   ~ShardService() {
     worker_.stop();
