@@ -53,6 +53,16 @@ void table(const HostSetup& base, const std::vector<Scheme>& schemes = {Scheme::
   }
 }
 
+void newcomers_table(const HostSetup& setup) {
+  const Newcomers n = simulate(setup).newcomers;
+  const auto gib = [](uint64_t kib) { return static_cast<double>(kib) / (1024 * 1024); };
+  std::printf("| built | gave up | waited, on average (s) | at most, where there was enough (s) | asked of balloons: weight 100 (GiB) | weight 200 | pages taken back (GiB) | reversals of limits per guest |\n");
+  std::printf("| --- | --- | --- | --- | --- | --- | --- | --- |\n");
+  std::printf("| %llu | %llu | %.1f | %llu | %.1f | %.1f | %.2f | %.1f |\n", static_cast<unsigned long long>(n.built), static_cast<unsigned long long>(n.given_up),
+              static_cast<double>(n.wait_seconds) / static_cast<double>(n.built + n.given_up), static_cast<unsigned long long>(n.wait_seconds_max),
+              gib(n.asked_kib.at(100)), gib(n.asked_kib.at(200)), gib(n.taken_back_kib), static_cast<double>(n.limits_reversed) / setup.guests);
+}
+
 }  // namespace
 
 int main(int count, char** words) {
@@ -77,5 +87,11 @@ int main(int count, char** words) {
   std::printf("\nFour guests of 1 GiB whose bursts come in turn, on a host of 2.2 GiB, for four hours:\n\n");
   table(setup);
   plot(folder + "/memory-flow-turns.svg", simulate(setup));
+  setup = {};
+  setup.guests = 24;
+  setup.percent = 45;
+  setup.newcomer_seconds = 1200;
+  std::printf("\nA day of 24 guests of 0.5 to 1.5 GiB, on a host of 10.8 GiB, where a guest of 0.3 to 2.1 GiB is built every 20 minutes:\n\n");
+  newcomers_table(setup);
   return 0;
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A host in virtual time: guests with a day's load, a tmem domain that breathes, Xen's free memory. A second is a step. The
-// guests run tools/selfballoon's controller, the host xenstore-config/flow's policy. The same seed gives the same day.
+// A host in virtual time: guests with a day's load, a tmem domain that breathes, Xen's free memory, guests that are built and end.
+// A second is a step. The guests run tools/selfballoon's controller, the host xenstore-config/flow's policy, and all that it answers
+// is done: the tmem domain's size, limits, pages that go back. The same seed gives the same day.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <random>
 #include <vector>
 
@@ -31,6 +33,22 @@ struct HostSetup {
   double compression = 2.5;           // pages in tmem take so much less
   unsigned disobedient = 0;           // guests that have no daemon and ignore their limit
   bool turns = false;                 // bursts come one after another instead of at random
+  // With newcomers guests are of unlike size, weight, minimum and buffer, and now and then one migrates.
+  unsigned newcomer_seconds = 0;      // a guest is built so often, on the average, waits for its memory, and ends after an hour or less; 0: none
+};
+
+// Of guests that are built while the others run.
+struct Newcomers {
+  uint64_t built = 0;
+  uint64_t given_up = 0;              // five minutes were not enough
+  uint64_t wait_seconds = 0;          // of all
+  uint64_t wait_seconds_max = 0;      // of one, while the others' minima left enough for it
+  std::map<uint32_t, uint64_t> asked_kib;  // of balloons, by weight; of those that were there from the start
+  uint64_t taken_back_kib = 0;        // out of tmem, because dom0 asked
+  uint64_t limits_reversed = 0;       // of all guests
+  uint64_t idle_seconds_max = 0;      // no limit went up so long, though nobody waited, some were low, and there was memory
+  uint64_t lowered_kib_last = 0;      // by so much limits are low in the end
+  uint64_t forbidden = 0;             // limits lowered below a minimum, above a maximum, or while the guest migrates: never
 };
 
 struct HostResult {
@@ -44,6 +62,7 @@ struct HostResult {
   bool overcommitted = false;         // more handed out than there is: never
   double fairness = 0;                // Jain's index over the guests' share of what they wanted; 1 is equal
   std::vector<uint64_t> guests_mib, tmem_mib, wanted_mib;  // a point a minute
+  Newcomers newcomers;
 };
 
 HostResult simulate(const HostSetup& setup);
@@ -55,7 +74,7 @@ class DayLoad {
   selfballoon::Demand at(unsigned second);
 
  private:
-  const HostSetup setup_;
+  HostSetup setup_;
   unsigned guest_;
   std::mt19937_64 random_;
   unsigned until_ = 0;

@@ -67,6 +67,54 @@ TEST(HostSim, AThousandGuestsAreNoOtherThanTwenty) {
   EXPECT_LE(result.moves_reversed, uint64_t{setup.guests} * (20 + setup.seconds / 480)) << "a day: as for twenty";
 }
 
+// --- guests that are built while others run --------------------------------------------------------------------------------
+
+HostSetup newcomers() {
+  HostSetup setup = day(Scheme::kPressure);
+  setup.guests = 24;
+  setup.percent = 45;
+  setup.newcomer_seconds = 1200;
+  return setup;
+}
+
+const HostResult& a_day_of_newcomers() {
+  static const HostResult result = simulate(newcomers());
+  return result;
+}
+
+TEST(HostSim, ANewcomerGetsItsRoomAndNobodyGivesWhatIsHis) {
+  const HostResult& result = a_day_of_newcomers();
+  EXPECT_FALSE(result.overcommitted);
+  EXPECT_GE(result.newcomers.built, 60u);
+  EXPECT_LE(result.newcomers.wait_seconds_max, 20u) << "what tmem drops is there at once; balloons take seconds, more where guests wake meanwhile";
+  EXPECT_EQ(result.newcomers.forbidden, 0u);
+  EXPECT_GT(result.newcomers.taken_back_kib, 0u) << "pages were asked for as well";
+}
+
+TEST(HostSim, WhoGivesFollowsTheWeights) {
+  const auto& asked = a_day_of_newcomers().newcomers.asked_kib;
+  ASSERT_EQ(asked.size(), 2u) << "somebody was asked";
+  EXPECT_LE(asked.at(200) * 4, asked.at(100) * 3);
+}
+
+TEST(HostSim, LimitsGoUpAgainOnceNobodyWaitsAndDoNotSwing) {
+  const Newcomers& told = a_day_of_newcomers().newcomers;
+  EXPECT_LE(told.idle_seconds_max, 12u) << "what one guest's limit has gone up by is kept for it for ten seconds";
+  EXPECT_EQ(told.lowered_kib_last, 0u);
+  EXPECT_LE(told.limits_reversed, told.built * newcomers().guests) << "down and up, for half of those that come";
+}
+
+TEST(HostSim, GuestsThatIgnoreTheirLimitKeepNobodyFromItsRoom) {
+  HostSetup setup = newcomers();
+  setup.disobedient = setup.guests / 2;
+  setup.percent = 55;
+  const HostResult result = simulate(setup);
+  EXPECT_FALSE(result.overcommitted);
+  EXPECT_GE(result.newcomers.built, 60u);
+  EXPECT_LE(result.newcomers.wait_seconds_max, 40u) << "ten seconds until they are seen through, as many for who takes no pages back";
+  EXPECT_EQ(result.newcomers.forbidden, 0u);
+}
+
 TEST(HostSim, TheSameSeedIsTheSameDay) {
   HostSetup setup = day(Scheme::kPressure);
   setup.seconds = 3600;

@@ -44,9 +44,14 @@ class GuestModel {
   }
 
   void set_limit(uint64_t kib) { limit_kib_ = kib; }
+  // dom0 wants pages of this guest back. As its daemon does: into half of what is available at a time.
+  void take_back(uint64_t may_stay_kib) {
+    if (obeys_) in_tmem_kib_ -= std::min(in_tmem_kib_ - std::min(in_tmem_kib_, may_stay_kib), available_kib_ / 2);
+  }
   void set_params(const Params& params) { params_ = params; }
   void obeys(bool yes) { obeys_ = yes; }
 
+  bool obeys() const { return obeys_; }
   uint64_t limit_kib() const { return limit_kib_; }
   uint64_t target_kib() const { return target_kib_; }
   uint64_t current_kib() const { return current_kib_; }
