@@ -35,7 +35,7 @@ enum tmem_disk_stat {
 	TMEM_DISK_FAILED_READS,   /* answered with an error */
 	TMEM_DISK_FAILED_WRITES,  /* answered with an error */
 	TMEM_DISK_LOST_READS,     /* of the failed: the page had been stored and is gone */
-	TMEM_DISK_VERIFY_FAILED,  /* of the failed: verify=1 and the bytes were not those written */
+	TMEM_DISK_VERIFY_FAILED,  /* verify=1 and the bytes, wherever they came from, were not those written */
 	TMEM_DISK_PARTIAL_IO,     /* requests for a part of a page */
 	TMEM_DISK_NOTIFY_FREE,    /* pages freed by the swap system */
 	TMEM_DISK_DISCARDS,       /* pages discarded */
@@ -156,6 +156,7 @@ void tmem_disk_end_io(struct tmem_disk_io *io, bool failed);
 
 /* swapdisk_io.c: the way of a page */
 extern const struct block_device_operations tmem_disk_fops;
+bool tmem_disk_verify_read(struct tmem_disk_io *io);
 void tmem_disk_change(struct tmem_disk *disk, u64 page, u8 clear, u8 set);
 void tmem_disk_reap(struct work_struct *work);
 

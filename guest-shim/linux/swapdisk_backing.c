@@ -40,6 +40,8 @@ static void tmem_disk_backing_end(struct bio *bio)
 
 	if (op_is_write(bio_op(bio)) && !failed)
 		tmem_disk_change(disk, io->page, TMEM_PAGE_LOST, TMEM_PAGE_BACKING); /* lost with the service while it waited */
+	else if (!failed)
+		failed = !tmem_disk_verify_read(io);
 	bio_put(bio);
 	tmem_disk_end_io(io, failed);
 }

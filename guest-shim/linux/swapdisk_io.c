@@ -14,6 +14,23 @@ u32 tmem_disk_sum(struct page *data)
 	return sum;
 }
 
+/**
+ * tmem_disk_verify_read() - test a page that has come back, from wherever
+ * @io: a read whose bytes are there
+ *
+ * Context: any.
+ * Return: false: verify=1, and these are not the bytes that were written.
+ */
+bool tmem_disk_verify_read(struct tmem_disk_io *io)
+{
+	struct tmem_disk *disk = io->disk;
+
+	if (!disk->sums || tmem_disk_sum(io->data) == disk->sums[io->page])
+		return true;
+	tmem_disk_count(disk, TMEM_DISK_VERIFY_FAILED);
+	return false;
+}
+
 /* Pages of all disks that the service has, and nobody else. */
 static atomic64_t tmem_disk_only_there;
 
@@ -61,20 +78,19 @@ static void tmem_disk_get_done(struct tmem_front_op *op)
 {
 	struct tmem_disk_io *io = op->context;
 	struct tmem_disk *disk = io->disk;
+	bool answered = op->status == TMEMIF_OK;
 
-	if (op->status == TMEMIF_OK) {
-		bool wrong = disk->sums && tmem_disk_sum(io->data) != disk->sums[io->page];
-
-		if (wrong)
-			tmem_disk_count(disk, TMEM_DISK_VERIFY_FAILED);
-		tmem_disk_end_io(io, wrong);
+	if (answered && tmem_disk_verify_read(io)) {
+		tmem_disk_end_io(io, false);
 		return;
 	}
+	/* Missing or wrong there: what was written through is still to be had. */
 	if (READ_ONCE(disk->state[io->page]) & TMEM_PAGE_BACKING) {
 		tmem_disk_backing_io(io, false);
 		return;
 	}
-	tmem_disk_count(disk, TMEM_DISK_LOST_READS);
+	if (!answered)
+		tmem_disk_count(disk, TMEM_DISK_LOST_READS);
 	tmem_disk_end_io(io, true);
 }
 
