@@ -27,6 +27,7 @@
 #define TMEM_PAGE_BACKING 0x02u /* on the backing device */
 #define TMEM_PAGE_FREED 0x04u   /* freed by the kernel, not yet flushed */
 #define TMEM_PAGE_LOST 0x08u    /* its last write failed, or the service lost it: neither the new bytes nor the old ones are to be had */
+#define TMEM_PAGE_SAME 0x10u    /* in the service, and one repeated word */
 
 /* One counter for each cause; names as ramzswap and zram have them where the meaning is the same. */
 enum tmem_disk_stat {
@@ -39,7 +40,6 @@ enum tmem_disk_stat {
 	TMEM_DISK_PARTIAL_IO,     /* requests for a part of a page */
 	TMEM_DISK_NOTIFY_FREE,    /* pages freed by the swap system */
 	TMEM_DISK_DISCARDS,       /* pages discarded */
-	TMEM_DISK_SAME_PAGES,     /* pages written that were one repeated word */
 	TMEM_DISK_REFUSED_WRITES, /* puts that the service refused */
 	TMEM_DISK_BDEV_READS,     /* pages read from the backing device */
 	TMEM_DISK_BDEV_WRITES,    /* pages written to it */
@@ -90,6 +90,7 @@ struct tmem_disk_io {
  * @pages: size
  * @limit: most pages to keep in the service; 0: none
  * @stored: pages there now
+ * @same: of these, pages that are one repeated word
  * @state: a byte for each page
  * @sums: with verify, a checksum for each page
  * @backing: a device that takes what the service refuses; @backing.bdev NULL: none
@@ -113,6 +114,7 @@ struct tmem_disk {
 	u64 pages;
 	u64 limit;
 	atomic64_t stored;
+	atomic64_t same;
 	u8 *state;
 	u32 *sums;
 	struct tmem_backing backing;

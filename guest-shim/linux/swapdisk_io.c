@@ -56,12 +56,16 @@ void tmem_disk_change(struct tmem_disk *disk, u64 page, u8 clear, u8 set)
 	spin_lock_irqsave(&disk->lock, flags);
 	before = disk->state[page];
 	after = (before & ~clear) | set;
+	if (!(after & TMEM_PAGE_STORED))
+		after &= ~TMEM_PAGE_SAME;
 	WRITE_ONCE(disk->state[page], after);
 	spin_unlock_irqrestore(&disk->lock, flags);
 	if (tmem_page_only_there(before) != tmem_page_only_there(after))
 		atomic64_add(tmem_page_only_there(after) ? 1 : -1, &tmem_disk_only_there);
 	if ((before ^ after) & TMEM_PAGE_STORED)
 		atomic64_add(after & TMEM_PAGE_STORED ? 1 : -1, &disk->stored);
+	if ((before ^ after) & TMEM_PAGE_SAME)
+		atomic64_add(after & TMEM_PAGE_SAME ? 1 : -1, &disk->same);
 	if ((before ^ after) & TMEM_PAGE_FREED)
 		atomic64_add(after & TMEM_PAGE_FREED ? 1 : -1, &disk->marks);
 }
@@ -127,9 +131,9 @@ static void tmem_disk_put_done(struct tmem_front_op *op)
 	struct tmem_disk *disk = io->disk;
 
 	if (op->status == TMEMIF_OK) {
-		if (op->request.flags & TMEMIF_REQUEST_SAME_FILLED)
-			tmem_disk_count(disk, TMEM_DISK_SAME_PAGES);
-		tmem_disk_change(disk, io->page, TMEM_PAGE_LOST, TMEM_PAGE_STORED);
+		bool same = op->request.flags & TMEMIF_REQUEST_SAME_FILLED;
+
+		tmem_disk_change(disk, io->page, TMEM_PAGE_LOST | TMEM_PAGE_SAME, TMEM_PAGE_STORED | (same ? TMEM_PAGE_SAME : 0));
 		tmem_disk_end_io(io, false);
 		return;
 	}

@@ -28,7 +28,6 @@ TMEM_DISK_COUNTER(verify_failed, TMEM_DISK_VERIFY_FAILED);
 TMEM_DISK_COUNTER(partial_io, TMEM_DISK_PARTIAL_IO);
 TMEM_DISK_COUNTER(notify_free, TMEM_DISK_NOTIFY_FREE);
 TMEM_DISK_COUNTER(discards, TMEM_DISK_DISCARDS);
-TMEM_DISK_COUNTER(same_pages, TMEM_DISK_SAME_PAGES);
 TMEM_DISK_COUNTER(refused_writes, TMEM_DISK_REFUSED_WRITES);
 TMEM_DISK_COUNTER(bdev_num_reads, TMEM_DISK_BDEV_READS);
 TMEM_DISK_COUNTER(bdev_num_writes, TMEM_DISK_BDEV_WRITES);
@@ -44,6 +43,12 @@ static ssize_t pages_stored_show(struct device *device, struct device_attribute 
 	return sysfs_emit(buffer, "%llu\n", (u64)atomic64_read(&tmem_disk_of(device)->stored));
 }
 static DEVICE_ATTR_RO(pages_stored);
+
+static ssize_t same_pages_show(struct device *device, struct device_attribute *attribute, char *buffer)
+{
+	return sysfs_emit(buffer, "%llu\n", (u64)atomic64_read(&tmem_disk_of(device)->same));
+}
+static DEVICE_ATTR_RO(same_pages);
 
 static ssize_t orig_data_size_show(struct device *device, struct device_attribute *attribute, char *buffer)
 {

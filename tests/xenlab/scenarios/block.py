@@ -35,6 +35,7 @@ def no_errors(lab, guest, disk="tmemswap0"):
 def one_disk(lab, service, guest):
     """No backing device: everything is in the service. Then a discard of the whole disk leaves nothing there."""
     load(guest, "disksize_mb=64")
+    same_filled(lab, guest)
     diskio.fio(guest, "/dev/tmemswap0", "--rw=randrw", "--bs=4k", "--size=8M", "--ioengine=libaio", "--iodepth=32")
     diskio.fio(guest, "/dev/tmemswap0", "--rw=randtrimwrite", "--bs=4k", "--size=8M", "--ioengine=libaio", "--iodepth=32")
     diskio.fio(guest, "/dev/tmemswap0", "--rw=randwrite", "--bsrange=8k-64k", "--size=6M", "--ioengine=libaio", "--iodepth=8")
@@ -49,6 +50,16 @@ def one_disk(lab, service, guest):
     service.dom0.poll(lambda: sum(pool["space"]["pages_persistent"] for pool in pools(service)) == 0, 900, "the service to have dropped them")
     swapped_on_stays(lab, guest)
     guest.run("rmmod tmem")
+
+
+def same_filled(lab, guest):
+    """Pages that are one repeated word count for as long as they are there and are that."""
+    for command, count in (("dd if=/dev/zero bs=4k count=6 oflag=direct of=/dev/tmemswap0", 6),
+                           ("dd if=/dev/zero bs=4k count=1 oflag=direct of=/dev/tmemswap0", 6),
+                           ("dd if=/dev/urandom bs=4k count=2 oflag=direct of=/dev/tmemswap0", 4),
+                           ("blkdiscard /dev/tmemswap0", 0)):
+        guest.run(f"{command} 2>/dev/null")
+        lab.equal(tmem.disk_stat(guest, "same_pages"), count, f"same_pages after {command}")
 
 
 def pools(service):
