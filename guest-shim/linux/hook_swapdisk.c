@@ -369,7 +369,9 @@ int tmem_swapdisk_init(void)
 		error = tmem_disk_major;
 		goto out_destroy_wq;
 	}
-	error = tmem_disks_begin(min_t(u32, tmem_disks, TMEM_SWAPDISKS_MAX));
+	if (tmem_disks > TMEM_SWAPDISKS_MAX)
+		pr_warn("disks=%u: there are at most %u swap disks\n", tmem_disks, TMEM_SWAPDISKS_MAX);
+	error = tmem_disks_begin(min(tmem_disks, TMEM_SWAPDISKS_MAX));
 	if (error)
 		goto out_remove;
 	error = tmem_disk_control_init(tmem_disk_hot_add, tmem_disk_hot_remove);

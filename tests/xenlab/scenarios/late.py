@@ -32,6 +32,10 @@ def detach(dom0, guest):
 
 def module_first(lab, dom0, guest):
     """A disk without a service refuses writes and reads as zeros; attached, it works; the module may go and come again."""
+    guest.run("insmod /root/tmem.ko disks=40 disksize_mb=1")
+    lab.equal(guest.run("ls -d /sys/block/tmemswap* | wc -l").out.strip(), "32", "swap disks, when more than the most are asked for")
+    guest.wait_console("at most 32 swap disks")
+    guest.run("rmmod tmem")
     guest.run("insmod /root/tmem.ko disksize_mb=32")
     refused = guest.run(f"dd if=/dev/zero of={DISK} bs=4k count=1 oflag=direct", check=False)
     lab.expect(refused.code != 0, "a write without a service did not fail")
