@@ -297,6 +297,7 @@ bool tmem_front_arm_locked(struct tmem_front_queue *q)
 			after++;
 	/* What came before the service could see the wish rings nobody: then none is pending, and the next to send asks again. */
 	q->armed = !tmem_ring_front_arm_after(&q->ring, after);
+	q->armed_at = q->ring.response_cons;
 	return !q->armed;
 }
 

@@ -215,6 +215,7 @@ struct tmem_front_queue {
 	uint32_t awaited;                  /* requests in flight with an op */
 	uint32_t answered;                 /* responses so far, of all connections; read without the lock */
 	bool armed;                        /* without ops->wait(): a doorbell is asked for and has not rung */
+	uint32_t armed_at;                 /* answers taken when it was asked for */
 	bool draining;                     /* somebody is calling done()s */
 	bool leading;                      /* somebody is in ops->wait() */
 	bool wake;                         /* a waited-for operation finished while this lock was held */

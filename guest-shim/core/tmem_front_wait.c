@@ -129,17 +129,22 @@ void tmem_front_submit_polling(struct tmem_front *front, struct tmem_front_op *o
  * @queue: number of the queue
  *
  * Context: where the OS completes I/O; takes short locks; calls done().
- * Return: whether a doorbell had been asked for. Its answer may have been taken already, so one without is no sign of malice.
+ * Return: whether a doorbell had been asked for, and an answer came since: who leaves one out might ring for it for ever. The answer may
+ * have been taken already, so a doorbell without is no sign of malice.
  */
 bool tmem_front_interrupt(struct tmem_front *front, uint32_t queue)
 {
 	struct tmem_front_queue *q = &front->queue[queue];
-	bool wanted;
+	bool wanted, doorbell;
+	uint32_t armed_at;
 
 	tmem_os_acquire(&q->lock);
 	wanted = q->armed;
+	armed_at = q->armed_at;
 	q->armed = false;
-	tmem_front_settle(front, q, tmem_front_serve_locked(front, q));
+	doorbell = tmem_front_serve_locked(front, q);
+	wanted = wanted && q->ring.response_cons != armed_at;
+	tmem_front_settle(front, q, doorbell);
 	return wanted;
 }
 

@@ -67,6 +67,25 @@ TEST(FrontDoorbell, AWishThatTheServiceSawTooLateIsMadeAgainForTheNextRequest) {
   EXPECT_EQ(second.completions, 1);
 }
 
+TEST(FrontDoorbell, ADoorbellThatWasAskedForIsWantedOnlyWithAnAnswer) {
+  ScriptedService service(1, TMEMIF_RING_ORDER_MIN);
+  Front front(service, 1, TMEMIF_RING_ORDER_MIN, true);
+  const tmem_front_attachment attachment = service.connect();
+  ASSERT_EQ(tmem_front_attach(&front.front, &attachment), 0);
+  CountedOp first, second;
+  first.handle_op(TMEMIF_OP_FLUSH_PAGE, handle_of(1, 7, 0));
+  second.handle_op(TMEMIF_OP_FLUSH_PAGE, handle_of(1, 7, 0));
+  tmem_front_submit(&front.front, &first);
+  for (int storm = 0; storm < 3; ++storm) EXPECT_FALSE(tmem_front_interrupt(&front.front, 0)) << "its answer is left out for ever";
+  service.serve_all();
+  EXPECT_TRUE(tmem_front_interrupt(&front.front, 0));
+  tmem_front_submit(&front.front, &second);
+  service.serve_all();
+  tmem_front_poll(&front.front, 0);
+  EXPECT_EQ(second.completions, 1);
+  EXPECT_TRUE(tmem_front_interrupt(&front.front, 0)) << "somebody else took the answer before the doorbell came";
+}
+
 // A front that looks for its answers before it asks to be rung, and the pool that its gets go to.
 struct Polling {
   explicit Polling(bool answers_at_once)
