@@ -25,6 +25,7 @@ static DEFINE_MUTEX(tmem_bus_lock);
 static struct {
 	struct xenbus_device *device;
 	struct delayed_work ask_again;
+	bool registered;
 	bool suspended; /* we said so, and have not started over since */
 	struct tmem_identity offered; /* by the latest handshake */
 	u32 queues;
@@ -289,10 +290,23 @@ static int tmem_bus_probe(struct xenbus_device *device, const struct xenbus_devi
 		error = -EBUSY;
 	else
 		tmem_bus.device = device;
+	/* Registering ends with waiting, for minutes, for each device that is neither connected nor closed; the service may be away. */
+	if (!error && !tmem_bus.registered)
+		device->state = XenbusStateClosed;
+	else if (!error)
+		xenbus_switch_state(device, XenbusStateInitialising);
 	mutex_unlock(&tmem_bus_lock);
-	if (!error)
-		xenbus_switch_state(device, XenbusStateInitialising); /* a module before us left it Closed */
 	return error;
+}
+
+/* The device that was there before us is begun with; a module before us left it Closed. An offer may have come already. */
+static void tmem_bus_registered(void)
+{
+	mutex_lock(&tmem_bus_lock);
+	tmem_bus.registered = true;
+	if (tmem_bus.device && tmem_bus.device->state == XenbusStateClosed)
+		xenbus_switch_state(tmem_bus.device, XenbusStateInitialising);
+	mutex_unlock(&tmem_bus_lock);
 }
 
 static TMEM_REMOVE_RESULT tmem_bus_remove(struct xenbus_device *device)
@@ -415,6 +429,7 @@ int tmem_bus_init(void)
 	error = __xenbus_register_frontend(&tmem_bus_driver, NULL, KBUILD_MODNAME);
 	if (error)
 		return error;
+	tmem_bus_registered();
 	error = register_xenbus_watch(&tmem_bus_watch);
 	if (error) {
 		tmem_bus_unregister();
