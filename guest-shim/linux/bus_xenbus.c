@@ -120,6 +120,23 @@ static int tmem_bus_write_nodes(struct xenbus_device *device)
 	return error;
 }
 
+static bool tmem_bus_speaks(struct xenbus_device *device)
+{
+	char *words = xenbus_read(XBT_NIL, device->otherend, TMEM_XS_SERVICE, NULL);
+	const char *at = IS_ERR(words) ? NULL : strstr(words, "versions=");
+	unsigned int lowest = 0, highest = 0;
+
+	if (at && sscanf(at, "versions=%u-%u", &lowest, &highest) != 2)
+		lowest = highest = 0;
+	if (!IS_ERR(words))
+		kfree(words);
+	if (lowest <= TMEMIF_VERSION && TMEMIF_VERSION <= highest)
+		return true;
+	dev_err_ratelimited(&device->dev, "the service speaks versions %u to %u, this module only %u: update the older one\n", lowest, highest,
+			    TMEMIF_VERSION);
+	return false;
+}
+
 /* Numbers of queues and ring order are settled once: later connections must serve them as well. */
 static int tmem_bus_settle(struct xenbus_device *device)
 {
@@ -147,6 +164,11 @@ static void tmem_bus_connect(struct xenbus_device *device)
 
 	tmem_guest_lost();
 	tmem_bus_close_channels();
+	if (!tmem_bus_speaks(device)) {
+		/* Not asked again: only another service speaks otherwise, and it offers by itself. */
+		xenbus_switch_state(device, XenbusStateInitialising);
+		return;
+	}
 	error = tmem_bus_settle(device);
 	for (i = 0; !error && i < tmem_bus.queues; i++) {
 		tmem_bus.channel[i].queue = i;
