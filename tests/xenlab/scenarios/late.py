@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: MIT
 """Module before attach, attach after swapon, detach and attach under load, module loaded anew: the guest never minds."""
 
+import re
+
 from lib import diskio, tmem
 
 DISK = "/dev/tmemswap0"
+UTIL_LINUX = ("mkswap", "swapon", "swapoff")     # as Debian has them: busybox's know fewer options
+UNIT = tmem.TOP / "guest-shim/linux/boot/tmemswap@.service"
 
 
 def scenario(lab):
     dom0 = lab.boot(customize=tmem.add_programs, disks=[lab.Disk("backing", 192)])
     service = tmem.Service(lab, dom0)
-    guest = tmem.guest(lab, memory=128, vcpus=2, load=False).create()
+    guest = tmem.guest(lab, memory=128, vcpus=2, load=False, also=[f"/usr/sbin/{name}" for name in UTIL_LINUX]).create()
+    for name in UTIL_LINUX:
+        guest.run(f"ln -s /bin/{name} /sbin/{name}")
     module_first(lab, dom0, guest)
     attached_after_swapon(lab, dom0, service, guest)
     guest.must_live()
@@ -40,7 +46,9 @@ def module_first(lab, dom0, guest):
     refused = guest.run(f"dd if=/dev/zero of={DISK} bs=4k count=1 oflag=direct", check=False)
     lab.expect(refused.code != 0, "a write without a service did not fail")
     lab.equal(diskio.readable(guest, DISK, [0, 1, 2]), [1, 2], "pages that were never written, beside one whose write failed")
+    lab.expect(unit(guest, "ExecStart").code != 0, "the unit for swap at boot, without a service, did not fail: it would not be tried again")
     attach(dom0, guest)
+    swap_at_boot(lab, guest)
     written = diskio.write_random(guest, DISK, 4)
     lab.equal(diskio.read_sum(guest, DISK, 4), written, "bytes after the attach")
     guest.run("rmmod tmem && insmod /root/tmem.ko disksize_mb=32")
@@ -50,6 +58,21 @@ def module_first(lab, dom0, guest):
     detach(dom0, guest)
     lab.equal(diskio.readable(guest, DISK, [0, 1023]), [], "pages that went with the service")
     guest.run("rmmod tmem")
+
+
+def unit(guest, key):
+    """The unit's lines of this key, as systemd runs them: until one fails."""
+    lines = re.findall(rf"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)
+    return guest.run(" && ".join(lines).replace("%i", DISK.rpartition("/")[2]), check=False)
+
+
+def swap_at_boot(lab, guest):
+    """What the example of a unit does: swap at its priority, and none at the end."""
+    for key, wanted in (("ExecStart", [[DISK, "100"]]), ("ExecStop", [])):
+        done = unit(guest, key)
+        lab.equal(done.code, 0, f"{key} of {UNIT.name} ({done.err})")
+        swaps = [[line.split()[0], line.split()[-1]] for line in guest.run("cat /proc/swaps").lines[1:]]
+        lab.equal(swaps, wanted, f"swap areas and their priorities after {key}")
 
 
 def attached_after_swapon(lab, dom0, service, guest):
