@@ -63,17 +63,28 @@ static bool tmem_bus_word(const char *words, const char *key, u64 *value)
 	return false;
 }
 
-/* Two numbers of what the service says; 0 for one that it does not say. */
-static int tmem_bus_service(struct xenbus_device *device, const char *key1, u64 *value1, const char *key2, u64 *value2)
+/* What the service says of itself and of us; a number that it does not say is 0. */
+struct tmem_bus_service {
+	unsigned int version_min, version_max;
+	u64 queues_max, order_max;
+	u64 resumed, epoch;
+};
+
+static int tmem_bus_read_service(struct xenbus_device *device, struct tmem_bus_service *service)
 {
 	char *words = xenbus_read(XBT_NIL, device->otherend, TMEM_XS_SERVICE, NULL);
+	const char *versions;
 
+	memset(service, 0, sizeof(*service));
 	if (IS_ERR(words))
 		return PTR_ERR(words);
-	if (!tmem_bus_word(words, key1, value1))
-		*value1 = 0;
-	if (!tmem_bus_word(words, key2, value2))
-		*value2 = 0;
+	versions = strstr(words, "versions=");
+	if (versions && sscanf(versions, "versions=%u-%u", &service->version_min, &service->version_max) != 2)
+		service->version_max = 0;
+	tmem_bus_word(words, "max-queues", &service->queues_max);
+	tmem_bus_word(words, "max-ring-order", &service->order_max);
+	tmem_bus_word(words, "resumed", &service->resumed);
+	tmem_bus_word(words, "epoch", &service->epoch);
 	kfree(words);
 	return 0;
 }
@@ -120,36 +131,24 @@ static int tmem_bus_write_nodes(struct xenbus_device *device)
 	return error;
 }
 
-static bool tmem_bus_speaks(struct xenbus_device *device)
-{
-	char *words = xenbus_read(XBT_NIL, device->otherend, TMEM_XS_SERVICE, NULL);
-	const char *at = IS_ERR(words) ? NULL : strstr(words, "versions=");
-	unsigned int lowest = 0, highest = 0;
-
-	if (at && sscanf(at, "versions=%u-%u", &lowest, &highest) != 2)
-		lowest = highest = 0;
-	if (!IS_ERR(words))
-		kfree(words);
-	if (lowest <= TMEMIF_VERSION && TMEMIF_VERSION <= highest)
-		return true;
-	dev_err_ratelimited(&device->dev, "the service speaks versions %u to %u, this module only %u: update the older one\n", lowest, highest,
-			    TMEMIF_VERSION);
-	return false;
-}
-
 /* Numbers of queues and ring order are settled once: later connections must serve them as well. */
 static int tmem_bus_settle(struct xenbus_device *device)
 {
-	u64 queues_max, order_max;
+	struct tmem_bus_service service;
 	u32 queues, order;
 	int error;
 
-	error = tmem_bus_service(device, "max-queues", &queues_max, "max-ring-order", &order_max);
+	error = tmem_bus_read_service(device, &service);
 	if (error)
 		return error;
-	queues = tmem_bus.queues ?: (u32)min_t(u64, tmem_guest.front.config.queues_max, queues_max);
-	order = tmem_bus.queues ? tmem_bus.order : (u32)min_t(u64, TMEMIF_RING_ORDER_DEFAULT, order_max);
-	if (!queues || queues > queues_max || order > order_max || order < TMEMIF_RING_ORDER_MIN)
+	if (service.version_min > TMEMIF_VERSION || service.version_max < TMEMIF_VERSION) {
+		dev_err_ratelimited(&device->dev, "the service speaks versions %u to %u, this module only %u: update the older one\n",
+				    service.version_min, service.version_max, TMEMIF_VERSION);
+		return -EPROTONOSUPPORT;
+	}
+	queues = tmem_bus.queues ?: (u32)min_t(u64, tmem_guest.front.config.queues_max, service.queues_max);
+	order = tmem_bus.queues ? tmem_bus.order : (u32)min_t(u64, TMEMIF_RING_ORDER_DEFAULT, service.order_max);
+	if (!queues || queues > service.queues_max || order > service.order_max || order < TMEMIF_RING_ORDER_MIN)
 		return -EPROTO;
 	tmem_bus.queues = queues;
 	tmem_bus.order = order;
@@ -164,12 +163,12 @@ static void tmem_bus_connect(struct xenbus_device *device)
 
 	tmem_guest_lost();
 	tmem_bus_close_channels();
-	if (!tmem_bus_speaks(device)) {
+	error = tmem_bus_settle(device);
+	if (error == -EPROTONOSUPPORT) {
 		/* Not asked again: only another service speaks otherwise, and it offers by itself. */
 		xenbus_switch_state(device, XenbusStateInitialising);
 		return;
 	}
-	error = tmem_bus_settle(device);
 	for (i = 0; !error && i < tmem_bus.queues; i++) {
 		tmem_bus.channel[i].queue = i;
 		tmem_bus.channel[i].order = tmem_bus.order;
@@ -192,7 +191,7 @@ static void tmem_bus_connected(struct xenbus_device *device)
 		.queues = tmem_bus.queues,
 		.ring_order = tmem_bus.order,
 	};
-	u64 resumed, epoch;
+	struct tmem_bus_service service;
 	int error;
 	u32 i;
 
@@ -200,10 +199,10 @@ static void tmem_bus_connected(struct xenbus_device *device)
 		return;
 	for (i = 0; i < tmem_bus.queues; i++)
 		attachment.memory[i] = tmem_bus.channel[i].memory;
-	error = tmem_bus_service(device, "resumed", &resumed, "epoch", &epoch);
+	error = tmem_bus_read_service(device, &service);
 	if (!error) {
-		attachment.resumed = resumed == 1;
-		error = tmem_guest_attached(&attachment, &tmem_bus.offered, epoch);
+		attachment.resumed = service.resumed == 1;
+		error = tmem_guest_attached(&attachment, &tmem_bus.offered, service.epoch);
 	}
 	if (error == -ESTALE) {
 		xenbus_switch_state(device, XenbusStateInitialising);
