@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A kernel that checks its sleeps, lists, objects and memory: the module comes and goes, guest, service and tmem domain too, nothing is reported; 5.10."""
+"""A kernel that checks its sleeps, lists, objects and memory: module and swap disk come and go, guest, service and tmem domain too, nothing is reported; 5.10."""
 
 import re
 
@@ -41,6 +41,7 @@ def scenario(lab):
         more = hooks.count(guest, "frontswap_loaded") + 100
         dom0.poll(lambda more=more: hooks.count(guest, "frontswap_loaded") > more, 900, "pages that come from tmem after save and restore")
         hooks.unload(guest, timeout=900)
+    swap_disk(lab, dom0, service, guest)
     lab.equal(job.code, None, f"the job's end ({job.out[-200:]})")
 
     hooks.load(guest, "reconnect_s=5")
@@ -54,3 +55,21 @@ def scenario(lab):
     found = re.search(REPORTS, guest.console)
     lab.expect(found is None, f"the kernel says {found and found[0]}\n{guest.tail()}")
     guest.must_live()
+
+
+def swap_disk(lab, dom0, service, guest):
+    """A swap disk under the same pressure, while the service is killed and the guest saved; what is freed is flushed, and the module leaves."""
+    guest.run(f"insmod /root/tmem.ko disksize_mb=64 verify=1 frontswap=0 cleancache=0 {tmem.POLL_GUEST}")
+    tmem.connected(guest)
+    guest.run("mkswap /dev/tmemswap0 && swapon -p 100 /dev/tmemswap0")
+    for disturb in (service.kill, lambda: guest.restore(guest.save()), lambda: None):
+        enough = tmem.disk_stat(guest, "num_reads") + 300
+        dom0.poll(lambda enough=enough: tmem.disk_stat(guest, "num_reads") > enough, 900, "pages read from the swap disk")
+        disturb()
+    guest.run("swapoff /dev/tmemswap0", timeout=900)
+    lab.expect(tmem.disk_stat(guest, "notify_free") > 300, "the swap system freed few slots")
+    for name in ("failed_reads", "failed_writes", "verify_failed"):
+        lab.equal(tmem.disk_stat(guest, name), 0, name)
+    guest.run("blkdiscard /dev/tmemswap0")
+    lab.equal(tmem.disk_stat(guest, "pages_stored"), 0, "pages after a discard of the whole disk")
+    guest.run("rmmod tmem")
