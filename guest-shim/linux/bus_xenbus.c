@@ -27,6 +27,7 @@ static struct {
 	struct delayed_work ask_again;
 	bool registered;
 	bool suspended; /* we said so, and have not started over since */
+	bool offering; /* the rings that our nodes name */
 	struct tmem_identity offered; /* by the latest handshake */
 	u32 queues;
 	u32 order;
@@ -42,6 +43,7 @@ static void tmem_bus_close_channels(void)
 {
 	u32 i;
 
+	tmem_bus.offering = false;
 	for (i = 0; i < tmem_bus.queues; i++)
 		tmem_channel_close(&tmem_bus.channel[i]);
 }
@@ -155,12 +157,17 @@ static int tmem_bus_settle(struct xenbus_device *device)
 	return 0;
 }
 
-/* Backend in InitWait: offer our rings, whatever was before. */
+/*
+ * Backend in InitWait: offer our rings, whatever was before. An offer that was not answered stands: two changes of the backend's state
+ * come as two calls, each with the latter, and by the second the service may have mapped what the first was answered with.
+ */
 static void tmem_bus_connect(struct xenbus_device *device)
 {
 	int error;
 	u32 i;
 
+	if (tmem_bus.offering && device->state == XenbusStateInitialised)
+		return;
 	tmem_guest_lost();
 	tmem_bus_close_channels();
 	error = tmem_bus_settle(device);
@@ -181,6 +188,7 @@ static void tmem_bus_connect(struct xenbus_device *device)
 		xenbus_dev_fatal(device, error, "offering the rings to the service");
 		return;
 	}
+	tmem_bus.offering = true;
 	xenbus_switch_state(device, XenbusStateInitialised);
 }
 

@@ -156,12 +156,23 @@ static void map_queues(void)
 		fail("the guest offers no queue");
 }
 
+/* Says twice that it waits for an offer, as a slow guest may hear it: what it has mapped by then must stay what is offered. */
 static void connect_guest(void)
 {
+	char *first, *then;
+
 	take_away();
 	if (!offer())
 		fail("the guest refuses the offer");
 	map_queues();
+	first = read_front("queues");
+	write_back("state", "2");
+	usleep(500000);
+	then = read_front("queues");
+	if (!first || !then || strcmp(first, then))
+		fail("the guest offers other queues for the same offer");
+	free(first);
+	free(then);
 	write_back("state", "4");
 	wait_front(4, 4);
 }
