@@ -59,13 +59,14 @@ def scenario(lab):
 
 def swap_disk(lab, dom0, service, guest):
     """A swap disk under the same pressure, while the service is killed and the guest saved; what is freed is flushed, and the module leaves."""
-    guest.run(f"insmod /root/tmem.ko disksize_mb=64 verify=1 frontswap=0 cleancache=0 {tmem.POLL_GUEST}")
+    guest.run(f"insmod /root/tmem.ko disksize_mb=96 verify=1 frontswap=0 cleancache=0 {tmem.POLL_GUEST}")
     tmem.connected(guest)
-    guest.run("mkswap /dev/tmemswap0 && swapon -p 100 /dev/tmemswap0")
+    guest.run("mkswap /dev/tmemswap0 && swapon /dev/tmemswap0 && swapoff /dev/xvdb", timeout=900)
     for disturb in (service.kill, lambda: guest.restore(guest.save()), lambda: None):
         enough = tmem.disk_stat(guest, "num_reads") + 300
         dom0.poll(lambda enough=enough: tmem.disk_stat(guest, "num_reads") > enough, 900, "pages read from the swap disk")
         disturb()
+    hooks.swap_on_disk(guest, "/dev/xvdb")
     guest.run("swapoff /dev/tmemswap0", timeout=900)
     lab.expect(tmem.disk_stat(guest, "notify_free") > 300, "the swap system freed few slots")
     for name in ("failed_reads", "failed_writes", "verify_failed"):
