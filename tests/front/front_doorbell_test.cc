@@ -44,15 +44,23 @@ class AnswerAtTheWish {
   const void* stored_to_ = nullptr;
 };
 
-TEST(FrontDoorbell, AWishThatTheServiceSawTooLateIsMadeAgainForTheNextRequest) {
-  ScriptedService service(1, TMEMIF_RING_ORDER_MIN);
-  Front front(service, 1, TMEMIF_RING_ORDER_MIN, true);
-  const tmem_front_attachment attachment = service.connect();
-  ASSERT_EQ(tmem_front_attach(&front.front, &attachment), 0);
+// A request is under way, and a second one is ready.
+class FrontInterrupt : public testing::Test {
+ protected:
+  void SetUp() override {
+    const tmem_front_attachment attachment = service.connect();
+    ASSERT_EQ(tmem_front_attach(&front.front, &attachment), 0);
+    first.handle_op(TMEMIF_OP_FLUSH_PAGE, handle_of(1, 7, 0));
+    second.handle_op(TMEMIF_OP_FLUSH_PAGE, handle_of(1, 7, 0));
+    tmem_front_submit(&front.front, &first);
+  }
+
+  ScriptedService service{1, TMEMIF_RING_ORDER_MIN};
+  Front front{service, 1, TMEMIF_RING_ORDER_MIN, true};
   CountedOp first, second;
-  first.handle_op(TMEMIF_OP_FLUSH_PAGE, handle_of(1, 7, 0));
-  second.handle_op(TMEMIF_OP_FLUSH_PAGE, handle_of(1, 7, 0));
-  tmem_front_submit(&front.front, &first);
+};
+
+TEST_F(FrontInterrupt, AWishThatTheServiceSawTooLateIsMadeAgainForTheNextRequest) {
   {
     const AnswerAtTheWish moment(service);
     tmem_front_interrupt(&front.front, 0);  // for nothing: it looks, finds no answer, and asks to be rung
@@ -67,15 +75,7 @@ TEST(FrontDoorbell, AWishThatTheServiceSawTooLateIsMadeAgainForTheNextRequest) {
   EXPECT_EQ(second.completions, 1);
 }
 
-TEST(FrontDoorbell, ADoorbellThatWasAskedForIsWantedOnlyWithAnAnswer) {
-  ScriptedService service(1, TMEMIF_RING_ORDER_MIN);
-  Front front(service, 1, TMEMIF_RING_ORDER_MIN, true);
-  const tmem_front_attachment attachment = service.connect();
-  ASSERT_EQ(tmem_front_attach(&front.front, &attachment), 0);
-  CountedOp first, second;
-  first.handle_op(TMEMIF_OP_FLUSH_PAGE, handle_of(1, 7, 0));
-  second.handle_op(TMEMIF_OP_FLUSH_PAGE, handle_of(1, 7, 0));
-  tmem_front_submit(&front.front, &first);
+TEST_F(FrontInterrupt, ADoorbellThatWasAskedForIsWantedOnlyWithAnAnswer) {
   for (int storm = 0; storm < 3; ++storm) EXPECT_FALSE(tmem_front_interrupt(&front.front, 0)) << "its answer is left out for ever";
   service.serve_all();
   EXPECT_TRUE(tmem_front_interrupt(&front.front, 0));

@@ -9,17 +9,9 @@
 #include <xengnttab.h>
 
 #include "front.h"
+#include "random.h"
 
 static char *back;
-static uint64_t state;
-
-static uint32_t any(uint32_t bound)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 32) % bound;
-}
 
 /* Whatever it is that the service does next, it is given a moment for it. */
 static unsigned wait_state(unsigned wanted)
@@ -141,8 +133,7 @@ int main(int count, char **words)
 	uint32_t rounds = count > 1 ? (uint32_t)strtoul(words[1], NULL, 10) : 0;
 	unsigned length;
 
-	state = count > 2 ? strtoull(words[2], NULL, 10) : (uint64_t)getpid();
-	state = state * 0x9e3779b97f4a7c15u + 1;
+	seed_any(count > 2 ? strtoull(words[2], NULL, 10) : (uint64_t)getpid());
 	store = xs_open(0);
 	back = store ? xs_read(store, XBT_NULL, "device/tmem/0/backend", &length) : NULL;
 	if (!back || !rounds) {

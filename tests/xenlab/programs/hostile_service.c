@@ -20,6 +20,7 @@
 #include <xengnttab.h>
 
 #include "front.h"
+#include "random.h"
 
 enum { kQueues = 8, kHeldMax = 64, kPatience = 6000, kStorm = 100000, kHandshakes = 300, kOk = 0 };
 enum { kNewPool = 2, kGet = 5 };
@@ -46,15 +47,6 @@ static uint8_t *held[kHeldMax];
 static uint32_t held_count;
 static xengnttab_handle *grants;
 static xenevtchn_handle *events;
-static uint64_t state;
-
-static uint32_t any(uint32_t bound)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 32) % bound;
-}
 
 static void fail(const char *what)
 {
@@ -346,7 +338,7 @@ int main(int count, char **argv)
 		return 2;
 	}
 	guest = (uint32_t)strtoul(argv[1], NULL, 10);
-	state = (count > 3 ? strtoull(argv[3], NULL, 10) : (uint64_t)getpid()) * 0x9e3779b97f4a7c15u + 1;
+	seed_any(count > 3 ? strtoull(argv[3], NULL, 10) : (uint64_t)getpid());
 	store = xs_open(0);
 	grants = xengnttab_open(NULL, 0);
 	if (!store || !grants)
