@@ -195,7 +195,7 @@ def hello(lab, memory=112, kernel="6.1", type="pv"):
     # pylint: disable=redefined-builtin
     lab.kernel(kernel)
     lab.boot(customize=add_programs)
-    service = Domain(lab, lab.dom0)
+    service = Domain(lab, lab.dom0, memory=3 * memory)  # the job's pages shrink to three quarters
     guest_ = guest(lab, kernel=kernel, type=type, memory=memory, parameters=f"disksize_mb={2 * memory + 32}", config=["tmem=1", "tmem_weight=150"])
     guest_.create()
     connected(guest_)
