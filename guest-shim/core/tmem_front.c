@@ -104,7 +104,7 @@ static void prefetch_next_slot(const struct tmem_front_queue *q)
 static void send_shadow(struct tmem_front_queue *q, struct tmem_front_shadow *shadow)
 {
 	shadow->request.id = q->ring.request_prod;
-	q->awaited += shadow->op != NULL;
+	q->awaited += tmem_front_is_awaited(shadow);
 	*tmem_ring_front_next(&q->ring) = shadow->request;
 }
 
@@ -133,7 +133,7 @@ static void send_op(struct tmem_front *front, struct tmem_front_queue *q, struct
 	if (is_put && may_use_credit(front, q, request->pool)) {
 		request->flags |= TMEMIF_REQUEST_CREDIT;
 		shadow->op = NULL;
-		q->credits--;
+		tmem_store_once(&q->credits, q->credits - 1);
 		q->credited++;
 		q->stats.put_credited++;
 	}
@@ -243,14 +243,14 @@ static bool take_answer(struct tmem_front_queue *q, uint32_t position, const str
 		return false;
 	/* the service tells what is left after this request; it has not seen yet what is spent behind it */
 	q->credited -= (request->flags & TMEMIF_REQUEST_CREDIT) != 0;
-	q->credits = response->credits_unspent > q->credited ? response->credits_unspent - q->credited : 0;
+	tmem_store_once(&q->credits, response->credits_unspent > q->credited ? response->credits_unspent - q->credited : 0);
 	count_answer(&q->stats, shadow, status);
 	if (op && status == TMEMIF_OK && (request->op == TMEMIF_OP_GET || request->op == TMEMIF_OP_QUERY))
 		answer_to_page(q, request, response, op->page);
 	if (request->slot != TMEMIF_NO_SLOT)
 		q->slots[q->slots_free++] = request->slot;
+	q->awaited -= tmem_front_is_awaited(shadow);
 	if (op) {
-		q->awaited--;
 		if (op->request.op != request->op)
 			status = TMEMIF_NO_SPACE; /* a shared pool's put, replayed as a flush */
 		shadow->op = NULL;
@@ -290,10 +290,12 @@ void tmem_front_consume_locked(struct tmem_front *front, struct tmem_front_queue
 bool tmem_front_arm_locked(struct tmem_front_queue *q)
 {
 	uint32_t in_flight = q->ring.request_published - q->ring.response_cons;
+	/* what waits for room waits for half of the ring: the service has the other half to go on with */
+	uint32_t limit = q->backlog ? in_flight / 2 : in_flight;
 	uint32_t after = 1;
 
-	if (q->awaited && !q->backlog)
-		while (after < in_flight && !tmem_front_shadow_at(q, q->ring.response_cons + after - 1)->op)
+	if (q->awaited || q->backlog)
+		while (after < limit && !tmem_front_is_awaited(tmem_front_shadow_at(q, q->ring.response_cons + after - 1)))
 			after++;
 	/* What came before the service could see the wish rings nobody: then none is pending, and the next to send asks again. */
 	q->armed = !tmem_ring_front_arm_after(&q->ring, after);

@@ -88,6 +88,8 @@ struct tmem_front_handle {
  * @request: what to do; set by one of the tmem_front_op_*() functions
  * @page: put: the page to read; get and query: where the answer goes; the OS's idea of a page (tmem_os_page_map())
  * @done: called once with no lock held, from whichever thread completes it; NULL: the caller calls tmem_front_wait()
+ * @quiet: with @done; nobody waits for it: while the ring has room no doorbell is asked for on its account, and it completes when its
+ *	queue is next looked at
  * @context: the caller's
  * @status: the result, enum tmemif_status or TMEM_FRONT_CLOSED
  * @finished: private; set when @status is final and @done is NULL
@@ -100,6 +102,7 @@ struct tmem_front_op {
 	struct tmemif_request request;
 	void *page;
 	void (*done)(struct tmem_front_op *op);
+	bool quiet;
 	void *context;
 	uint32_t status;
 	uint32_t finished;
@@ -212,7 +215,7 @@ struct tmem_front_queue {
 	struct tmem_front_op **backlog_end;
 	struct tmem_front_op *completed;   /* their done() is still to be called */
 	struct tmem_front_op **completed_end;
-	uint32_t awaited;                  /* requests in flight with an op */
+	uint32_t awaited;                  /* requests in flight whose op somebody waits for */
 	uint32_t answered;                 /* responses so far, of all connections; read without the lock */
 	bool armed;                        /* without ops->wait(): a doorbell is asked for and has not rung */
 	uint32_t armed_at;                 /* answers taken when it was asked for */
@@ -260,6 +263,7 @@ void tmem_front_read_stats(struct tmem_front *front, struct tmem_front_stats *st
 void tmem_front_submit(struct tmem_front *front, struct tmem_front_op *op);
 bool tmem_front_try_submit(struct tmem_front *front, struct tmem_front_op *op);
 void tmem_front_submit_polling(struct tmem_front *front, struct tmem_front_op *op);
+void tmem_front_look_for_credit(struct tmem_front *front, const struct tmem_front_op *op);
 uint32_t tmem_front_poll(struct tmem_front *front, uint32_t queue);
 bool tmem_front_interrupt(struct tmem_front *front, uint32_t queue);
 bool tmem_front_arm(struct tmem_front *front, uint32_t queue);

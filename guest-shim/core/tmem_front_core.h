@@ -45,6 +45,11 @@ static inline struct tmem_front_shadow *tmem_front_shadow_at(const struct tmem_f
 	return &q->shadows[position & (tmem_front_entries(q) - 1)];
 }
 
+static inline bool tmem_front_is_awaited(const struct tmem_front_shadow *shadow)
+{
+	return shadow->op && !shadow->op->quiet;
+}
+
 /* Operations that visit all queues, one after the other. */
 static inline bool tmem_front_visits_all(const struct tmemif_request *request)
 {

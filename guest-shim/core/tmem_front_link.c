@@ -131,7 +131,7 @@ static void attach_queue(struct tmem_front *front, struct tmem_front_queue *q, u
 	q->memory = memory;
 	tmem_ring_front_init(&q->ring, tmem_ring_at(memory, order));
 	q->remake_next = 0;
-	q->credits = 0;
+	tmem_store_once(&q->credits, 0);
 	q->credited = 0;
 	q->awaited = 0;
 	q->armed = false;

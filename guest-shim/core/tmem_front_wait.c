@@ -123,6 +123,38 @@ void tmem_front_submit_polling(struct tmem_front *front, struct tmem_front_op *o
 	tmem_front_settle(front, q, !q->armed && tmem_front_serve_locked(front, q));
 }
 
+/* The next put finds no credit, but may find one when what is under way is answered. */
+static bool is_short_of_credit(struct tmem_front_queue *q)
+{
+	return !tmem_load_once(&q->credits) && tmem_load_once(&q->ring.response_cons) != tmem_load_once(&q->ring.request_published);
+}
+
+/**
+ * tmem_front_look_for_credit() - give a put the chance of being done at once
+ * @front: a front whose owner has no wait()
+ * @op: a put of a page, not submitted yet
+ *
+ * Where the credits are spent, looks for the next answer, which may bring one, for config.poll_ns at most. So who puts page after page
+ * goes at the service's speed, and no doorbell is needed for it.
+ *
+ * Context: as tmem_front_submit_polling().
+ */
+void tmem_front_look_for_credit(struct tmem_front *front, const struct tmem_front_op *op)
+{
+	uint32_t queue = tmemif_queue_of(op->request.object, op->request.index, tmem_load_once(&front->queues));
+	struct tmem_front_queue *q = &front->queue[queue];
+	struct tmem_front_patience patience = { 0 };
+	uint32_t answered = tmem_load_once(&q->answered);
+	uint32_t polls = 0;
+
+	while (is_short_of_credit(q) && tmem_load_once(&q->answered) == answered) {
+		tmem_front_poll(front, queue);
+		tmem_os_relax();
+		if (polls++ % POLLS_PER_CLOCK == 0 && !is_patient(front, q, &patience))
+			break;
+	}
+}
+
 /**
  * tmem_front_interrupt() - the service rang a queue's doorbell
  * @front: a front whose owner has no wait()

@@ -33,6 +33,23 @@ static struct tmem_disk *tmem_disk_table[TMEM_SWAPDISKS_MAX];
 static int tmem_disk_major;
 
 /**
+ * tmem_disk_look() - takes the answers that are there: nobody is told of those to flushes
+ *
+ * Context: any; may end I/O.
+ * Return: whether there were any.
+ */
+bool tmem_disk_look(void)
+{
+	u32 queues = READ_ONCE(tmem_guest.front.queues);
+	u32 found = 0;
+	u32 i;
+
+	for (i = 0; i < queues; i++)
+		found += tmem_front_poll(&tmem_guest.front, i);
+	return found > 0;
+}
+
+/**
  * tmem_disk_get_io() - take an operation out of the disk's table
  * @disk: the disk
  * @wait: sleep until there is one
@@ -52,7 +69,8 @@ struct tmem_disk_io *tmem_disk_get_io(struct tmem_disk *disk, bool wait)
 		spin_unlock_irqrestore(&disk->lock, flags);
 		if (io || !wait)
 			break;
-		wait_event(disk->room, READ_ONCE(disk->free));
+		if (!tmem_disk_look())
+			wait_event_timeout(disk->room, READ_ONCE(disk->free), 1);
 	}
 	if (!io)
 		return NULL;

@@ -102,6 +102,7 @@ struct tmem_disk_io {
  * @free: unused operations
  * @room: waits for one
  * @reaper: flushes what was freed where nothing could wait
+ * @reap_at: the page that it looks at next
  * @marks: pages with TMEM_PAGE_FREED
  * @stats: by enum tmem_disk_stat
  * @ios: all operations
@@ -126,6 +127,7 @@ struct tmem_disk {
 	struct tmem_disk_io *free;
 	wait_queue_head_t room;
 	struct delayed_work reaper;
+	u64 reap_at;
 	atomic64_t marks;
 	atomic64_t stats[TMEM_DISK_STATS];
 	struct tmem_disk_io *ios;
@@ -155,6 +157,7 @@ static inline void tmem_disk_name_page(struct tmem_disk_io *io, enum tmemif_op k
 /* hook_swapdisk.c: operations and their completion */
 struct tmem_disk_io *tmem_disk_get_io(struct tmem_disk *disk, bool wait);
 void tmem_disk_end_io(struct tmem_disk_io *io, bool failed);
+bool tmem_disk_look(void);
 
 /* swapdisk_io.c: the way of a page */
 extern const struct block_device_operations tmem_disk_fops;

@@ -187,6 +187,7 @@ static void tmem_disk_write(struct tmem_disk_io *io)
 		tmem_disk_backing_io(io, true);
 	}
 	io->op.done = tmem_disk_put_done;
+	tmem_front_look_for_credit(&tmem_guest.front, &io->op);
 	tmem_front_submit(&tmem_guest.front, &io->op);
 }
 
@@ -197,56 +198,79 @@ static void tmem_disk_flush_done(struct tmem_front_op *op)
 	tmem_disk_end_io(op->context, false);
 }
 
-static void tmem_disk_flush(struct tmem_disk_io *io)
+/* or_not: false, and nothing done but the operation given back, where the service has no room for it now. */
+static bool tmem_disk_flush(struct tmem_disk *disk, struct tmem_disk_io *io, u64 page, bool or_not)
 {
-	u8 state = READ_ONCE(io->disk->state[io->page]);
-
-	tmem_disk_change(io->disk, io->page, 0xff, 0);
-	if (!(state & TMEM_PAGE_STORED)) {
-		tmem_disk_end_io(io, false);
-		return;
-	}
-	tmem_disk_name_page(io, TMEMIF_OP_FLUSH_PAGE);
-	io->op.done = tmem_disk_flush_done;
-	tmem_front_submit(&tmem_guest.front, &io->op);
-}
-
-static void tmem_disk_free_page(struct tmem_disk *disk, u64 page)
-{
-	struct tmem_disk_io *io = tmem_disk_get_io(disk, true);
+	u8 state = READ_ONCE(disk->state[page]);
+	bool begun = true;
 
 	io->page = page;
-	tmem_disk_flush(io);
+	if (!(state & TMEM_PAGE_STORED)) {
+		tmem_disk_end_io(io, false);
+	} else {
+		tmem_disk_name_page(io, TMEMIF_OP_FLUSH_PAGE);
+		io->op.done = tmem_disk_flush_done;
+		io->op.quiet = true;
+		if (!or_not || !tmem_guest_is_connected())
+			tmem_front_submit(&tmem_guest.front, &io->op);
+		else
+			begun = tmem_front_try_submit(&tmem_guest.front, &io->op);
+	}
+	if (begun)
+		tmem_disk_change(disk, page, 0xff, 0);
+	else
+		tmem_disk_end_io(io, false);
+	return begun;
 }
 
 static bool tmem_disk_reap_page(struct tmem_disk *disk, u64 page)
 {
 	struct tmem_disk_io *io = tmem_disk_get_io(disk, false);
 	unsigned long flags;
+	bool done = true;
 
 	if (!io)
 		return false;
-	io->page = page;
 	spin_lock_irqsave(&disk->reap, flags);
 	if (READ_ONCE(disk->state[page]) & TMEM_PAGE_FREED)
-		tmem_disk_flush(io); /* only sent here: its completion takes no lock that we hold */
+		done = tmem_disk_flush(disk, io, page, true); /* only sent here: its completion takes no lock that we hold */
 	else
 		tmem_disk_end_io(io, false);
 	spin_unlock_irqrestore(&disk->reap, flags);
-	return true;
+	return done;
 }
 
-/* Pages that were freed where no operation was at hand. It does not wait for one: those may be behind it in its queue, for one worker. */
+static bool tmem_disk_answers_come(void)
+{
+	u64 begin = tmem_os_now_ns();
+
+	do {
+		if (tmem_disk_look())
+			return true;
+		cpu_relax();
+	} while (tmem_os_now_ns() - begin < tmem_guest.front.config.poll_ns);
+	return false;
+}
+
+/*
+ * Pages that were freed where there was no operation at hand or no room in the ring. It asks for no doorbell, and sleeps for neither:
+ * what it would wait for may be behind it in its queue, for one worker.
+ */
 void tmem_disk_reap(struct work_struct *work)
 {
 	struct tmem_disk *disk = container_of(to_delayed_work(work), struct tmem_disk, reaper);
-	u64 page;
+	u64 left;
 
-	for (page = 0; page < disk->pages && atomic64_read(&disk->marks) > 0; page++) {
-		if (READ_ONCE(disk->state[page]) & TMEM_PAGE_FREED && !tmem_disk_reap_page(disk, page)) {
-			queue_delayed_work(tmem_disk_wq, &disk->reaper, 1);
-			return;
+	for (left = disk->pages; left && atomic64_read(&disk->marks) > 0; left--) {
+		while (READ_ONCE(disk->state[disk->reap_at]) & TMEM_PAGE_FREED && !tmem_disk_reap_page(disk, disk->reap_at)) {
+			if (!tmem_disk_answers_come()) {
+				queue_delayed_work(tmem_disk_wq, &disk->reaper, 1);
+				return;
+			}
+			cond_resched();
 		}
+		if (++disk->reap_at == disk->pages)
+			disk->reap_at = 0;
 		cond_resched();
 	}
 }
@@ -261,13 +285,10 @@ static void tmem_disk_slot_free(struct block_device *bdev, unsigned long page)
 		return;
 	tmem_disk_count(disk, TMEM_DISK_NOTIFY_FREE);
 	io = tmem_disk_get_io(disk, false);
-	if (io) {
-		io->page = page;
-		tmem_disk_flush(io);
-	} else {
-		tmem_disk_change(disk, page, 0, TMEM_PAGE_FREED);
-		queue_delayed_work(tmem_disk_wq, &disk->reaper, 0);
-	}
+	if (io && tmem_disk_flush(disk, io, page, true))
+		return;
+	tmem_disk_change(disk, page, 0, TMEM_PAGE_FREED);
+	queue_delayed_work(tmem_disk_wq, &disk->reaper, 0);
 }
 
 /* ---- bios ---- */
@@ -281,7 +302,7 @@ static void tmem_disk_discard(struct tmem_disk *disk, struct bio *bio)
 		if (!READ_ONCE(disk->state[from]))
 			continue;
 		tmem_disk_count(disk, TMEM_DISK_DISCARDS);
-		tmem_disk_free_page(disk, from);
+		tmem_disk_flush(disk, tmem_disk_get_io(disk, true), from, false);
 		cond_resched();
 	}
 }

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include <deque>
+
 #include "front/scripted_service.h"
 #include "tmem_front_core.h"
 
@@ -152,6 +154,116 @@ TEST(FrontDoorbell, WhatIsLookedForOnALostConnectionIsSentOnTheNext) {
   service.serve_all();
   tmem_front_interrupt(&front.front, 0);
   EXPECT_EQ(op.completions, 1);
+}
+
+// What a front that is driven by doorbells asks for, of a service that knows its pool and has told it of two credits.
+struct Asking {
+  Asking() {
+    const tmem_front_attachment attachment = service.connect();
+    EXPECT_EQ(tmem_front_attach(&front.front, &attachment), 0);
+    CountedOp pool;
+    tmem_front_op_new_pool(&pool, 1, TMEMIF_POOL_FLAGS(TMEMIF_POOL_PERSISTENT), nullptr);
+    pool.arm();
+    tmem_front_submit(&front.front, &pool);
+    service.credits = 2;
+    answer();
+    EXPECT_EQ(pool.completions, 1);
+    service.doorbells = 0;
+  }
+  // Everything, and the doorbells that were asked for ring. Returns how many.
+  uint32_t answer() {
+    service.doorbells = 0;
+    uint32_t rang = 0;
+    do {
+      const uint32_t before = service.doorbells;
+      while (service.doorbells == before && service.execute(0)) {
+      }
+      if (service.doorbells == before) break;
+      ++rang;
+      tmem_front_interrupt(&front.front, 0);
+    } while (true);
+    return rang;
+  }
+  CountedOp& begin(tmemif_op kind, bool quiet) {
+    CountedOp& op = ops.emplace_back();
+    op.handle_op(kind, handle_of(1, 7, static_cast<uint32_t>(ops.size())));
+    op.page[0] = ops.size();  // not one repeated word
+    op.quiet = quiet;
+    return op;
+  }
+  void submit(tmemif_op kind, bool quiet) { tmem_front_submit(&front.front, &begin(kind, quiet)); }
+  int completions() const {
+    int sum = 0;
+    for (const CountedOp& op : ops) sum += op.completions;
+    return sum;
+  }
+  static constexpr uint32_t kEntries = 1u << TMEMIF_RING_ORDER_MIN;
+  ScriptedService service{1, TMEMIF_RING_ORDER_MIN};
+  Front front{service, 1, TMEMIF_RING_ORDER_MIN, true, 1000};
+  std::deque<CountedOp> ops;
+};
+
+TEST(FrontDoorbell, NoneIsAskedForWhatNobodyWaitsFor) {
+  Asking asking;
+  for (uint32_t i = 0; i < Asking::kEntries / 2; ++i) asking.submit(TMEMIF_OP_FLUSH_PAGE, true);
+  EXPECT_EQ(asking.answer(), 0u);
+  EXPECT_EQ(asking.completions(), 0);
+  tmem_front_poll(&asking.front.front, 0);
+  EXPECT_EQ(asking.completions(), static_cast<int>(Asking::kEntries / 2));
+}
+
+TEST(FrontDoorbell, ItIsRungForTheFirstThatSomebodyWaitsFor) {
+  Asking asking;
+  asking.submit(TMEMIF_OP_FLUSH_PAGE, true);
+  asking.submit(TMEMIF_OP_FLUSH_PAGE, true);
+  asking.submit(TMEMIF_OP_GET, false);
+  asking.service.execute(0);
+  asking.service.execute(0);
+  EXPECT_EQ(asking.service.doorbells, 0u) << "two that nobody waits for were answered";
+  EXPECT_EQ(asking.answer(), 1u);
+  EXPECT_EQ(asking.completions(), 3);
+}
+
+TEST(FrontDoorbell, WhatNobodyWaitsForIsRungForAtHalfARingWhereMoreWaitsForRoom) {
+  constexpr uint32_t kRings = 4;
+  Asking asking;
+  for (uint32_t i = 0; i < kRings * Asking::kEntries; ++i) asking.submit(TMEMIF_OP_FLUSH_PAGE, true);
+  const uint32_t rang = asking.answer();
+  EXPECT_GE(rang, kRings - 1);
+  EXPECT_LE(rang, 2 * kRings);
+  tmem_front_poll(&asking.front.front, 0);
+  EXPECT_EQ(asking.completions(), static_cast<int>(kRings * Asking::kEntries)) << "what waited for room was never sent";
+}
+
+TEST(FrontDoorbell, APutLooksForACreditOnlyWhereTheyAreSpentAndOneMayCome) {
+  Asking asking;
+  CountedOp& put = asking.begin(TMEMIF_OP_PUT, false);
+  CountedOp& before = asking.begin(TMEMIF_OP_FLUSH_PAGE, true);
+  const auto look = [&] { tmem_front_look_for_credit(&asking.front.front, &put); };
+  const auto credits = [&] { return asking.front.front.queue[0].credits; };
+  tmem_front_submit(&asking.front.front, &before);
+  asking.service.serve_all();
+  look();
+  EXPECT_EQ(before.completions, 0) << "it looked though it had a credit";
+
+  while (credits() > 0) asking.submit(TMEMIF_OP_PUT, false);
+  EXPECT_EQ(asking.completions(), asking.service.credits + 1);  // and the flush
+  look();  // nothing was answered: it gives up
+  EXPECT_EQ(credits(), 0u);
+  asking.service.execute(0);
+  look();
+  EXPECT_EQ(credits(), 1u);
+  tmem_front_submit(&asking.front.front, &put);
+  EXPECT_EQ(put.completions, 1);
+
+  asking.service.credits = 0;
+  asking.service.serve_all();
+  look();
+  EXPECT_EQ(credits(), 0u);
+  const uint32_t answered = asking.front.front.queue[0].answered;
+  look();  // nothing is under way
+  EXPECT_EQ(asking.front.front.queue[0].answered, answered);
+  EXPECT_EQ(asking.service.doorbells, 0u);
 }
 
 }  // namespace
