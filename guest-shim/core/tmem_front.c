@@ -413,12 +413,13 @@ void tmem_front_settle(struct tmem_front *front, struct tmem_front_queue *q, boo
 static bool enqueue(struct tmem_front *front, struct tmem_front_op *op, enum tmem_front_how how)
 {
 	struct tmem_front_queue *q = &front->queue[op->queue];
-	bool asynchronous = op->done != NULL;
 	bool doorbell = false, taken = true;
 
 	tmem_os_acquire(&q->lock);
-	if (how == TMEM_FRONT_OR_NOT)
+	if (how == TMEM_FRONT_OR_NOT) {
 		tmem_front_consume_locked(front, q);
+		doorbell = tmem_front_pump_locked(front, q); /* who waits for room may count on whoever makes some */
+	}
 	if (how == TMEM_FRONT_OR_NOT && (q->state != TMEM_FRONT_STATE_CONNECTED || more_to_send(front, q) || !tmem_ring_front_room(&q->ring))) {
 		taken = false;
 	} else if (q->state == TMEM_FRONT_STATE_CLOSED || q->state == TMEM_FRONT_STATE_BROKEN) {
@@ -430,8 +431,8 @@ static bool enqueue(struct tmem_front *front, struct tmem_front_op *op, enum tme
 		/* responses are a cache miss away: not fetched while there are credits and room without */
 		if (!q->credits || tmem_ring_front_room(&q->ring) <= tmem_front_entries(q) / 4)
 			tmem_front_consume_locked(front, q);
-		doorbell = tmem_front_pump_locked(front, q);
-		if (asynchronous && how != TMEM_FRONT_UNASKED && !front->config.ops->wait && !q->armed)
+		doorbell |= tmem_front_pump_locked(front, q);
+		if (op->done && how != TMEM_FRONT_UNASKED && !front->config.ops->wait && !q->armed)
 			doorbell |= tmem_front_serve_locked(front, q);
 		q->stats.requests_delayed += q->backlog != NULL;
 	}
@@ -492,7 +493,7 @@ uint32_t tmem_front_poll(struct tmem_front *front, uint32_t queue)
 	before = q->ring.response_cons;
 	tmem_front_consume_locked(front, q);
 	consumed = q->ring.response_cons - before;
-	if (consumed)
+	if (consumed || q->backlog)
 		doorbell = tmem_front_pump_locked(front, q);
 	tmem_front_settle(front, q, doorbell);
 	return consumed;

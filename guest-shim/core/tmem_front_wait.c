@@ -66,7 +66,8 @@ static void sleep_once(struct tmem_front *front, struct tmem_front_queue *q, str
 			lead(front, q);
 		}
 	}
-	tmem_front_settle(front, q, false);
+	/* there: an earlier wish, which somebody else relies on, may have been overwritten */
+	tmem_front_settle(front, q, there && tmem_front_serve_locked(front, q));
 }
 
 /**

@@ -36,17 +36,14 @@ static int tmem_disk_major;
  * tmem_disk_look() - takes the answers that are there: nobody is told of those to flushes
  *
  * Context: any; may end I/O.
- * Return: whether there were any.
  */
-bool tmem_disk_look(void)
+void tmem_disk_look(void)
 {
 	u32 queues = READ_ONCE(tmem_guest.front.queues);
-	u32 found = 0;
 	u32 i;
 
 	for (i = 0; i < queues; i++)
-		found += tmem_front_poll(&tmem_guest.front, i);
-	return found > 0;
+		tmem_front_poll(&tmem_guest.front, i);
 }
 
 /**
@@ -54,13 +51,15 @@ bool tmem_disk_look(void)
  * @disk: the disk
  * @wait: sleep until there is one
  *
- * Return: one, zeroed but for its disk; NULL only without @wait.
+ * Return: one, zeroed but for its disk; NULL only without @wait, where there is none or somebody waits for one.
  */
 struct tmem_disk_io *tmem_disk_get_io(struct tmem_disk *disk, bool wait)
 {
 	struct tmem_disk_io *io;
 	unsigned long flags;
 
+	if (!wait && waitqueue_active(&disk->room))
+		return NULL;
 	for (;;) {
 		spin_lock_irqsave(&disk->lock, flags);
 		io = disk->free;
@@ -69,8 +68,8 @@ struct tmem_disk_io *tmem_disk_get_io(struct tmem_disk *disk, bool wait)
 		spin_unlock_irqrestore(&disk->lock, flags);
 		if (io || !wait)
 			break;
-		if (!tmem_disk_look())
-			wait_event_timeout(disk->room, READ_ONCE(disk->free), 1);
+		tmem_disk_look();
+		wait_event_timeout(disk->room, READ_ONCE(disk->free), 1);
 	}
 	if (!io)
 		return NULL;

@@ -143,13 +143,16 @@ static inline void tmem_disk_count(struct tmem_disk *disk, enum tmem_disk_stat s
 	atomic64_inc(&disk->stats[stat]);
 }
 
+/* An object for each 256 MiB, so that no object is unbounded. */
+static inline struct tmem_front_handle tmem_disk_handle(const struct tmem_disk *disk, u64 page)
+{
+	return (struct tmem_front_handle){ .pool = disk->pool, .object[0] = page >> 16, .index = page & 0xffff };
+}
+
 static inline void tmem_disk_name_page(struct tmem_disk_io *io, enum tmemif_op kind)
 {
-	struct tmem_front_handle handle = { .pool = io->disk->pool };
+	const struct tmem_front_handle handle = tmem_disk_handle(io->disk, io->page);
 
-	/* An object for each 256 MiB, so that no object is unbounded. */
-	handle.object[0] = io->page >> 16;
-	handle.index = io->page & 0xffff;
 	tmem_front_op_page(&io->op, kind, &handle, io->data);
 	io->op.context = io;
 }
@@ -157,7 +160,7 @@ static inline void tmem_disk_name_page(struct tmem_disk_io *io, enum tmemif_op k
 /* hook_swapdisk.c: operations and their completion */
 struct tmem_disk_io *tmem_disk_get_io(struct tmem_disk *disk, bool wait);
 void tmem_disk_end_io(struct tmem_disk_io *io, bool failed);
-bool tmem_disk_look(void);
+void tmem_disk_look(void);
 
 /* swapdisk_io.c: the way of a page */
 extern const struct block_device_operations tmem_disk_fops;

@@ -223,14 +223,23 @@ static bool tmem_disk_flush(struct tmem_disk *disk, struct tmem_disk_io *io, u64
 	return begun;
 }
 
-static bool tmem_disk_reap_page(struct tmem_disk *disk, u64 page)
+static struct tmem_disk_io *tmem_disk_get_io_for_reaper(struct tmem_disk *disk)
 {
 	struct tmem_disk_io *io = tmem_disk_get_io(disk, false);
+
+	if (!io) {
+		tmem_disk_look();
+		io = tmem_disk_get_io(disk, false);
+	}
+	return io;
+}
+
+/* False: no room in the ring. The operation is given back in any case. */
+static bool tmem_disk_reap_page(struct tmem_disk *disk, struct tmem_disk_io *io, u64 page)
+{
 	unsigned long flags;
 	bool done = true;
 
-	if (!io)
-		return false;
 	spin_lock_irqsave(&disk->reap, flags);
 	if (READ_ONCE(disk->state[page]) & TMEM_PAGE_FREED)
 		done = tmem_disk_flush(disk, io, page, true); /* only sent here: its completion takes no lock that we hold */
@@ -240,15 +249,33 @@ static bool tmem_disk_reap_page(struct tmem_disk *disk, u64 page)
 	return done;
 }
 
-static bool tmem_disk_answers_come(void)
+/* Whether a page's queue was answered within the time that is looked for an answer. */
+static bool tmem_disk_room_comes(struct tmem_disk *disk, u64 page)
 {
+	const struct tmem_front_handle handle = tmem_disk_handle(disk, page);
+	u32 queue = tmem_front_queue_of(&tmem_guest.front, &handle);
 	u64 begin = tmem_os_now_ns();
 
-	do {
-		if (tmem_disk_look())
-			return true;
+	while (!tmem_front_poll(&tmem_guest.front, queue)) {
+		if (!tmem_guest_is_connected() || tmem_os_now_ns() - begin >= tmem_guest.front.config.poll_ns)
+			return false;
 		cpu_relax();
-	} while (tmem_os_now_ns() - begin < tmem_guest.front.config.poll_ns);
+	}
+	return true;
+}
+
+/* Whether it is flushed, or was written anew. */
+static bool tmem_disk_reap_one(struct tmem_disk *disk, u64 page)
+{
+	do {
+		struct tmem_disk_io *io = tmem_disk_get_io_for_reaper(disk);
+
+		if (!io)
+			return false;
+		if (tmem_disk_reap_page(disk, io, page))
+			return true;
+		cond_resched();
+	} while (tmem_disk_room_comes(disk, page));
 	return false;
 }
 
@@ -262,12 +289,9 @@ void tmem_disk_reap(struct work_struct *work)
 	u64 left;
 
 	for (left = disk->pages; left && atomic64_read(&disk->marks) > 0; left--) {
-		while (READ_ONCE(disk->state[disk->reap_at]) & TMEM_PAGE_FREED && !tmem_disk_reap_page(disk, disk->reap_at)) {
-			if (!tmem_disk_answers_come()) {
-				queue_delayed_work(tmem_disk_wq, &disk->reaper, 1);
-				return;
-			}
-			cond_resched();
+		if (READ_ONCE(disk->state[disk->reap_at]) & TMEM_PAGE_FREED && !tmem_disk_reap_one(disk, disk->reap_at)) {
+			queue_delayed_work(tmem_disk_wq, &disk->reaper, 1);
+			return;
 		}
 		if (++disk->reap_at == disk->pages)
 			disk->reap_at = 0;
@@ -284,6 +308,8 @@ static void tmem_disk_slot_free(struct block_device *bdev, unsigned long page)
 	if (page >= disk->pages)
 		return;
 	tmem_disk_count(disk, TMEM_DISK_NOTIFY_FREE);
+	if (READ_ONCE(disk->state[page]) & TMEM_PAGE_FREED)
+		return; /* it was not written since: the reaper's, who may be at it */
 	io = tmem_disk_get_io(disk, false);
 	if (io && tmem_disk_flush(disk, io, page, true))
 		return;
@@ -299,8 +325,12 @@ static void tmem_disk_discard(struct tmem_disk *disk, struct bio *bio)
 	u64 to = bio_end_sector(bio) >> PAGE_SECTORS_SHIFT;
 
 	for (; from < to; from++) {
-		if (!READ_ONCE(disk->state[from]))
+		u8 state = READ_ONCE(disk->state[from]);
+
+		if (!state)
 			continue;
+		if (state & TMEM_PAGE_FREED)
+			tmem_disk_claim(disk, from);
 		tmem_disk_count(disk, TMEM_DISK_DISCARDS);
 		tmem_disk_flush(disk, tmem_disk_get_io(disk, true), from, false);
 		cond_resched();

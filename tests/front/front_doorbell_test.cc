@@ -235,6 +235,30 @@ TEST(FrontDoorbell, WhatNobodyWaitsForIsRungForAtHalfARingWhereMoreWaitsForRoom)
   EXPECT_EQ(asking.completions(), static_cast<int>(kRings * Asking::kEntries)) << "what waited for room was never sent";
 }
 
+TEST(FrontDoorbell, WhoWaitsForRoomIsSentByWhoeverMakesIt) {
+  const auto full_ring = [](Asking& asking, tmem_front_op& waits) {
+    for (uint32_t i = 0; i < Asking::kEntries; ++i) asking.submit(TMEMIF_OP_FLUSH_PAGE, true);
+    const tmem_front_handle handle = handle_of(1, 7, 0);
+    tmem_front_op_page(&waits, TMEMIF_OP_FLUSH_PAGE, &handle, nullptr);  // without done(): somebody is in tmem_front_call()
+    tmem_front_submit(&asking.front.front, &waits);
+    asking.service.serve_all();
+  };
+  tmem_front_op waits;
+  {
+    Asking asking;
+    full_ring(asking, waits);
+    EXPECT_TRUE(tmem_front_try_submit(&asking.front.front, &asking.begin(TMEMIF_OP_FLUSH_PAGE, true)));
+    EXPECT_EQ(asking.service.pending(0), 2u) << "its answers were taken, and nobody sends what waits";
+    asking.service.serve_all();
+    tmem_front_poll(&asking.front.front, 0);
+    EXPECT_TRUE(waits.finished);
+  }
+  Asking asking;
+  full_ring(asking, waits);
+  tmem_front_poll(&asking.front.front, 0);
+  EXPECT_EQ(asking.service.pending(0), 1u);
+}
+
 TEST(FrontDoorbell, APutLooksForACreditOnlyWhereTheyAreSpentAndOneMayCome) {
   Asking asking;
   CountedOp& put = asking.begin(TMEMIF_OP_PUT, false);
