@@ -291,8 +291,7 @@ bool tmem_front_arm_locked(struct tmem_front_queue *q)
 {
 	uint32_t in_flight = q->ring.request_published - q->ring.response_cons;
 	/* what waits for room waits for half of the ring: the service has the other half to go on with */
-	uint32_t limit = q->backlog ? in_flight / 2 : in_flight;
-	uint32_t after = 1;
+	uint32_t limit = q->backlog ? in_flight / 2 : in_flight, after = 1;
 
 	if (q->awaited || q->backlog)
 		while (after < limit && !tmem_front_is_awaited(tmem_front_shadow_at(q, q->ring.response_cons + after - 1)))
@@ -432,7 +431,8 @@ static bool enqueue(struct tmem_front *front, struct tmem_front_op *op, enum tme
 		if (!q->credits || tmem_ring_front_room(&q->ring) <= tmem_front_entries(q) / 4)
 			tmem_front_consume_locked(front, q);
 		doorbell |= tmem_front_pump_locked(front, q);
-		if (op->done && how != TMEM_FRONT_UNASKED && !front->config.ops->wait && !q->armed)
+		/* a sleeper may have been here before its operation, which came from another queue */
+		if ((op->done || q->sleepers) && how != TMEM_FRONT_UNASKED && !front->config.ops->wait && !q->armed)
 			doorbell |= tmem_front_serve_locked(front, q);
 		q->stats.requests_delayed += q->backlog != NULL;
 	}

@@ -198,9 +198,10 @@ static void tmem_disk_flush_done(struct tmem_front_op *op)
 	tmem_disk_end_io(op->context, false);
 }
 
-/* or_not: false, and nothing done but the operation given back, where the service has no room for it now. */
+/* or_not: false, and nothing done but the operation given back, where the service has no room for it now or is away. */
 static bool tmem_disk_flush(struct tmem_disk *disk, struct tmem_disk_io *io, u64 page, bool or_not)
 {
+	enum tmem_front_state front = tmem_front_read_state(&tmem_guest.front);
 	u8 state = READ_ONCE(disk->state[page]);
 	bool begun = true;
 
@@ -211,10 +212,10 @@ static bool tmem_disk_flush(struct tmem_disk *disk, struct tmem_disk_io *io, u64
 		tmem_disk_name_page(io, TMEMIF_OP_FLUSH_PAGE);
 		io->op.done = tmem_disk_flush_done;
 		io->op.quiet = true;
-		if (!or_not || !tmem_guest_is_connected())
-			tmem_front_submit(&tmem_guest.front, &io->op);
-		else
+		if (or_not && (front == TMEM_FRONT_STATE_CONNECTED || front == TMEM_FRONT_STATE_RECONNECTING))
 			begun = tmem_front_try_submit(&tmem_guest.front, &io->op);
+		else
+			tmem_front_submit(&tmem_guest.front, &io->op);
 	}
 	if (begun)
 		tmem_disk_change(disk, page, 0xff, 0);
@@ -267,21 +268,25 @@ static bool tmem_disk_room_comes(struct tmem_disk *disk, u64 page)
 /* Whether it is flushed, or was written anew. */
 static bool tmem_disk_reap_one(struct tmem_disk *disk, u64 page)
 {
-	do {
+	u32 tries;
+
+	for (tries = 0; tries < 2; tries++) {
 		struct tmem_disk_io *io = tmem_disk_get_io_for_reaper(disk);
 
 		if (!io)
 			return false;
 		if (tmem_disk_reap_page(disk, io, page))
 			return true;
-		cond_resched();
-	} while (tmem_disk_room_comes(disk, page));
+		if (!tmem_disk_room_comes(disk, page))
+			return false;
+	}
 	return false;
 }
 
 /*
  * Pages that were freed where there was no operation at hand or no room in the ring. It asks for no doorbell, and sleeps for neither:
- * what it would wait for may be behind it in its queue, for one worker.
+ * what it would wait for may be behind it in its queue, for one worker. What gets no room now comes up again; what follows may be
+ * another queue's.
  */
 void tmem_disk_reap(struct work_struct *work)
 {
@@ -289,12 +294,16 @@ void tmem_disk_reap(struct work_struct *work)
 	u64 left;
 
 	for (left = disk->pages; left && atomic64_read(&disk->marks) > 0; left--) {
-		if (READ_ONCE(disk->state[disk->reap_at]) & TMEM_PAGE_FREED && !tmem_disk_reap_one(disk, disk->reap_at)) {
+		u64 page = disk->reap_at;
+		bool done = !(READ_ONCE(disk->state[page]) & TMEM_PAGE_FREED) || tmem_disk_reap_one(disk, page);
+
+		disk->reap_at = done ? page + 1 : (page | ((1u << TMEMIF_EXTENT_SHIFT) - 1)) + 1;
+		if (disk->reap_at >= disk->pages)
+			disk->reap_at = 0;
+		if (!done) {
 			queue_delayed_work(tmem_disk_wq, &disk->reaper, 1);
 			return;
 		}
-		if (++disk->reap_at == disk->pages)
-			disk->reap_at = 0;
 		cond_resched();
 	}
 }
@@ -325,14 +334,15 @@ static void tmem_disk_discard(struct tmem_disk *disk, struct bio *bio)
 	u64 to = bio_end_sector(bio) >> PAGE_SECTORS_SHIFT;
 
 	for (; from < to; from++) {
-		u8 state = READ_ONCE(disk->state[from]);
+		struct tmem_disk_io *io;
 
-		if (!state)
+		if (!READ_ONCE(disk->state[from]))
 			continue;
-		if (state & TMEM_PAGE_FREED)
-			tmem_disk_claim(disk, from);
 		tmem_disk_count(disk, TMEM_DISK_DISCARDS);
-		tmem_disk_flush(disk, tmem_disk_get_io(disk, true), from, false);
+		io = tmem_disk_get_io(disk, true);
+		if (READ_ONCE(disk->state[from]) & TMEM_PAGE_FREED)
+			tmem_disk_claim(disk, from);
+		tmem_disk_flush(disk, io, from, false);
 		cond_resched();
 	}
 }

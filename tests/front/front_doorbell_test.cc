@@ -198,9 +198,9 @@ struct Asking {
     return sum;
   }
   static constexpr uint32_t kEntries = 1u << TMEMIF_RING_ORDER_MIN;
+  std::deque<CountedOp> ops;
   ScriptedService service{1, TMEMIF_RING_ORDER_MIN};
   Front front{service, 1, TMEMIF_RING_ORDER_MIN, true, 1000};
-  std::deque<CountedOp> ops;
 };
 
 TEST(FrontDoorbell, NoneIsAskedForWhatNobodyWaitsFor) {
@@ -257,6 +257,18 @@ TEST(FrontDoorbell, WhoWaitsForRoomIsSentByWhoeverMakesIt) {
   full_ring(asking, waits);
   tmem_front_poll(&asking.front.front, 0);
   EXPECT_EQ(asking.service.pending(0), 1u);
+}
+
+TEST(FrontDoorbell, AnOperationThatFollowsItsSleeperToAQueueAsksForOne) {
+  const tmem_front_handle handle = handle_of(1, 7, 0);
+  tmem_front_op op;
+  tmem_front_op_page(&op, TMEMIF_OP_FLUSH_PAGE, &handle, nullptr);
+  Asking asking;
+  asking.front.front.queue[0].sleepers = 1;
+  tmem_front_submit(&asking.front.front, &op);
+  EXPECT_EQ(asking.answer(), 1u);
+  EXPECT_TRUE(op.finished);
+  asking.front.front.queue[0].sleepers = 0;
 }
 
 TEST(FrontDoorbell, APutLooksForACreditOnlyWhereTheyAreSpentAndOneMayCome) {
