@@ -38,7 +38,7 @@ class Prompt(unittest.TestCase):
                     self.assertIn("--frobnicate" if name == "xen-tmemctl" else "--help", told.stderr)
 
     def test_a_value_out_of_range_is_told_the_same_way(self):
-        for command in (["tmem-load", "--threads", "0"], ["tmem-load", "--put", "0", "--get", "0", "--flush", "0"], ["tmem-guest", "--budget", "1"],
+        for command in (["tmem-load", "--threads", "0"], ["tmem-load", "--seconds", "-1"], ["tmem-load", "--seconds", "nan"], ["tmem-load", "--put", "0", "--get", "0", "--flush", "0"], ["tmem-guest", "--budget", "1"],
                         ["tmem-guest", "--budget"], ["xen-tmemd", "--supervise", "--no-supervisor"], ["tmem-inspect"], ["xen-tmemctl", "--timeout", "x", "list"],
                         ["xen-tmemctl", "--timeout", "nan", "list"], ["xen-tmemctl", "top", "-b", "-d", "nan"], ["xen-tmemctl", "top", "-b", "-i", "-1"]):
             with self.subTest(command=command):

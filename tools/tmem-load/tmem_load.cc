@@ -56,6 +56,7 @@ Options parse(int argc, char** argv) {
     app.parse(argc, argv);
     if (o.load.put_weight + o.load.get_weight + o.load.flush_weight == 0)
       throw CLI::ValidationError("--put, --get, --flush", "at least one weight must be above zero");
+    if (!(o.load.seconds_max >= 0)) throw CLI::ValidationError("--seconds", "no time below zero");
   } catch (const CLI::Success& asked) {  // help or version
     std::exit(app.exit(asked));
   } catch (const CLI::ParseError& error) {
